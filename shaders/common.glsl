@@ -1,0 +1,31 @@
+// What every kernel shares: memory is addressed by device address, never through
+// descriptors, so that slots may lie in any number of allocations.
+#extension GL_EXT_buffer_reference : require
+#extension GL_EXT_scalar_block_layout : require
+#extension GL_EXT_shader_explicit_arithmetic_types_int64 : require
+#extension GL_EXT_control_flow_attributes : require
+
+layout(buffer_reference, std430, buffer_reference_align = 16) readonly restrict buffer Vec4In {
+    vec4 v[];
+};
+layout(buffer_reference, std430, buffer_reference_align = 16) writeonly restrict buffer Vec4Out {
+    vec4 v[];
+};
+layout(buffer_reference, std430, buffer_reference_align = 16) readonly restrict buffer UVec4In {
+    uvec4 v[];
+};
+layout(buffer_reference, std430, buffer_reference_align = 4) readonly restrict buffer FloatIn {
+    float v[];
+};
+layout(buffer_reference, std430, buffer_reference_align = 4) restrict buffer FloatIO {
+    float v[];
+};
+layout(buffer_reference, std430, buffer_reference_align = 4) readonly restrict buffer UintIn {
+    uint v[];
+};
+layout(buffer_reference, std430, buffer_reference_align = 4) writeonly restrict buffer UintOut {
+    uint v[];
+};
+
+// NO_TOKEN marks a row that only fills up a quad of four.
+const uint NO_TOKEN = 0xffffffffu;
