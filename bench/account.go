@@ -1,0 +1,107 @@
+package bench
+
+import (
+	"ufm/moe"
+)
+
+// row accounts for the cell, as far as it came.
+func (c *cell) row() Row {
+	r := c.asked()
+	if c.held != nil {
+		r.HostBytes = new(c.bankSize)
+	}
+	r.NMSE, r.MaxAbsErr = c.verdict.nmse, c.verdict.maxAbs
+	if c.needed == nil { // it did not come to its end
+		return r
+	}
+	r.PeakDeviceBytes, r.NVMLBytes = new(c.peak), c.nvml
+	c.count(&r)
+	c.time(&r)
+	c.limit(&r)
+	return r
+}
+
+// asked is the part of the row that is known before anything runs.
+func (c *cell) asked() Row {
+	s, d := c.shape, c.backend.Device()
+	r := Row{
+		Schema: RowSchema, RunID: c.env.runID, TimeUTC: c.env.timeUTC, Commit: c.env.commit,
+		Mode: c.mode.String(), Backend: c.backend.Name(), Device: d.Name, Driver: d.Driver,
+		Status: StatusOK, Kind: "measured",
+		Model: c.Model.Name(), Layers: s.Layers, Experts: s.Experts, DModel: s.DModel,
+		DHidden: s.DHidden, TopK: s.TopK, Form: s.Form.String(), DType: s.DType.String(),
+		Routing: c.feed.routing(), Tokens: c.Tokens, Seed: c.Seed, Phase: c.feed.phase.String(),
+		BankBytes: s.BankBytes(), Slots: c.slots, BudgetBytes: int64(c.slots) * s.ExpertBytes(),
+	}
+	switch c.mode {
+	case moe.Baseline:
+		r.Slots, r.BudgetBytes = s.Layers*s.Experts, s.BankBytes()
+	case moe.Naive:
+		r.Slots = 1
+	case moe.Published:
+		r.Policy = new("lru")
+	case moe.UFM:
+		if c.policy != nil {
+			r.Policy = new(c.policy.Name())
+		}
+	}
+	return r
+}
+
+func (c *cell) count(r *Row) {
+	steps, stats, total := len(c.window.steps), c.window.stats, c.window.total()
+	r.Steps = &steps
+	r.Hits, r.LateHits, r.Misses = &stats.Hits, &stats.LateHits, &stats.Misses
+	r.Uploads = &stats.Uploads
+	r.UploadBytes = new(stats.Uploads * c.shape.ExpertBytes())
+	r.Prefetches = &stats.Prefetches
+	r.PrefetchUsed, r.PrefetchWasted = &stats.PrefetchUsed, &stats.PrefetchWasted
+	if total.Submits > 0 {
+		r.Submits = new(float64(total.Submits) / float64(steps))
+		r.Waits = new(float64(total.Waits) / float64(steps))
+	}
+}
+
+func (c *cell) time(r *Row) {
+	ms := c.window.times()
+	r.StepMsMedian, r.StepMsP10 = new(quantile(ms, 0.5)), new(quantile(ms, 0.1))
+	r.StepMsP90 = new(quantile(ms, 0.9))
+	if *r.StepMsMedian > 0 {
+		r.TokensPerS = new(float64(c.Tokens) * 1000 / *r.StepMsMedian)
+	}
+	total := c.window.total()
+	if !total.Timed {
+		return
+	}
+	steps := float64(len(ms))
+	r.ComputeMs = new(milliseconds(total.Compute) / steps)
+	r.UploadMs = new(milliseconds(total.Upload) / steps)
+	r.StallMs = new(milliseconds(total.Stall) / steps)
+	if total.Compute > 0 {
+		read := c.window.stats.Accesses * c.shape.ExpertBytes()
+		r.ReadGBs = new(float64(read) / float64(total.Compute))
+	}
+	if total.Upload > 0 && c.window.moved > 0 {
+		r.LinkGBs = new(float64(c.window.moved) / float64(total.Upload))
+	}
+}
+
+// limit compares the window with what the ceilings allow and with the fewest uploads.
+func (c *cell) limit(r *Row) {
+	var uploads int64
+	demands := make([]demand, 0, len(c.needed))
+	for i, n := range c.needed {
+		uploads += n
+		distinct := len(c.requests.groups[c.warmUp+i].Experts)
+		demands = append(demands, demandOf(c.shape, c.Tokens*c.shape.TopK, distinct, n))
+	}
+	r.BeladyUploads = &uploads
+	steps := len(c.window.steps)
+	if l := newLimit(c.Ceilings, steps, demands); l != nil && *r.StepMsMedian > 0 {
+		r.LimitMs, r.LimitBy, r.ChainMs = &l.ms, &l.by, &l.chain
+		r.LimitFraction = new(l.ms / *r.StepMsMedian)
+	}
+	if wall := milliseconds(c.window.total().Wall); c.Ceilings.LinkGBs > 0 && wall > 0 {
+		r.LinkFraction = new(float64(c.window.moved) / (c.Ceilings.LinkGBs * 1e6 * wall))
+	}
+}

@@ -1,0 +1,35 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"ufm/internal/hardware"
+	"ufm/moe"
+)
+
+// Ceilings are the rates of b's device, from the cache or else measured now and kept.
+// A cache that cannot be written only costs the next run its time.
+func Ceilings(ctx context.Context, b moe.Backend, cache hardware.Cache) (hardware.Ceilings, error) {
+	d := b.Device()
+	if kept, ok := cache.Load(b.Name(), d.Name, d.Driver); ok {
+		return kept, nil
+	}
+	return MeasureCeilings(ctx, b, cache)
+}
+
+// MeasureCeilings measures the rates of b's device and keeps them.
+func MeasureCeilings(
+	ctx context.Context, b moe.Backend, cache hardware.Cache,
+) (hardware.Ceilings, error) {
+	c, err := b.Measure(ctx)
+	if err != nil {
+		return hardware.Ceilings{}, fmt.Errorf("bench: measure %s: %w", b.Device().Name, err)
+	}
+	d := b.Device()
+	c.Schema, c.Backend, c.Device, c.Driver = hardware.Schema, b.Name(), d.Name, d.Driver
+	c.TimeUTC = time.Now().UTC().Format(time.RFC3339)
+	_ = cache.Save(c)
+	return c, nil
+}

@@ -1,0 +1,55 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"ufm/internal/hardware"
+	"ufm/moe"
+)
+
+// measuring is a device whose rates are known.
+type measuring struct {
+	moe.Backend
+	times int
+	err   error
+}
+
+func (*measuring) Name() string       { return "fake" }
+func (*measuring) Device() moe.Device { return moe.Device{Name: "card", Driver: "1"} }
+
+func (m *measuring) Measure(context.Context) (hardware.Ceilings, error) {
+	m.times++
+	return card, m.err
+}
+
+func TestCeilingsAreMeasuredOnce(t *testing.T) {
+	cache := hardware.Cache{Dir: t.TempDir()}
+	m := &measuring{}
+	for range 2 {
+		got, err := Ceilings(t.Context(), m, cache)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.ReadGBs != card.ReadGBs || got.Backend != "fake" || got.Device != "card" ||
+			got.Driver != "1" || got.TimeUTC == "" {
+			t.Errorf("got %+v", got)
+		}
+	}
+	if m.times != 1 {
+		t.Errorf("measured %d times, want once", m.times)
+	}
+	if _, err := MeasureCeilings(t.Context(), m, cache); err != nil || m.times != 2 {
+		t.Errorf("measured %d times (%v), want again when asked to", m.times, err)
+	}
+}
+
+func TestCeilingsThatCannotBeMeasured(t *testing.T) {
+	m := &measuring{err: errors.New("no clock")}
+	_, err := Ceilings(t.Context(), m, hardware.Cache{})
+	if err == nil || !strings.Contains(err.Error(), "measure card: no clock") {
+		t.Errorf("got %v, want an error that names the device", err)
+	}
+}

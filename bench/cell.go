@@ -1,0 +1,205 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"ufm/moe"
+	"ufm/pager"
+)
+
+// minSteps is how many steps are measured at least, however long they take.
+const minSteps = 3
+
+// cell is one mode on its way to a row.
+type cell struct {
+	*job
+	mode     moe.Mode
+	policy   pager.Policy // of mode ufm
+	runner   moe.Runner
+	requests requests
+	warmUp   int // groups before the measured window
+	window   window
+	needed   []int64 // uploads of the best policy, by group of the window
+	bankSize int64
+	peak     int64
+	nvml     *int64
+	verdict  judgement
+	next     int        // step
+	log      *pager.Log // nil: not asked for
+	chosen   *chosen    // nil: not asked for
+}
+
+// errBank marks what no other mode could do better.
+type errBank struct{ error }
+
+func (e errBank) Unwrap() error { return e.error }
+
+// run runs one mode. Its error is one that ends the whole run.
+func (j *job) run(ctx context.Context, mode moe.Mode) (Row, error) {
+	c := &cell{job: j, mode: mode}
+	err := errors.Join(c.measure(ctx), c.closeOutputs())
+	if c.runner != nil {
+		err = errors.Join(err, c.runner.Close())
+	}
+	var bank errBank
+	if errors.As(err, &bank) {
+		return Row{}, bank.error
+	}
+	row := c.row()
+	row.fail(err)
+	return row, nil
+}
+
+// fail makes err the row's status.
+func (r *Row) fail(err error) {
+	var oom *moe.OutOfMemoryError
+	switch {
+	case err == nil:
+		return
+	case errors.As(err, &oom):
+		r.Status = StatusOOM
+	default:
+		r.Status = StatusError
+	}
+	text := err.Error()
+	r.Error = &text
+}
+
+func (c *cell) measure(ctx context.Context) error {
+	if err := c.open(ctx); err != nil {
+		return err
+	}
+	if err := c.prepare(ctx); err != nil {
+		return err
+	}
+	if err := c.measureWindow(ctx); err != nil {
+		return err
+	}
+	c.peak, c.nvml = c.runner.DeviceBytes(), processMemory()
+	return c.bound()
+}
+
+// open takes device memory first, then builds the bank if no cell has yet.
+func (c *cell) open(ctx context.Context) (err error) {
+	if c.mode == moe.UFM {
+		if c.policy, err = c.Spec.policy(c.slots); err != nil {
+			return err
+		}
+	}
+	c.openOutputs()
+	c.runner, err = c.backend.NewRunner(moe.RunConfig{
+		Shape: c.shape, Mode: c.mode, Slots: c.slots, Policy: c.policy,
+		MaxTokens: c.Tokens, Observe: c.observe,
+	})
+	if err != nil {
+		return err
+	}
+	bank, err := c.bank(ctx)
+	if err != nil {
+		return errBank{err}
+	}
+	c.bankSize = bank.HostBytes()
+	return c.runner.Attach(ctx, bank)
+}
+
+func (c *cell) observe(e *pager.Event) {
+	c.requests.observe(e)
+	if c.log != nil {
+		c.log.Observe(e)
+	}
+}
+
+// prepare runs the steps before the window: those that are checked against a
+// reference, and at least enough to fill the pool and let the policy see a step.
+func (c *cell) prepare(ctx context.Context) error {
+	steps := 1
+	if c.mode == moe.Baseline || c.mode == moe.UFM {
+		steps = 2
+	}
+	steps = max(steps, c.check.steps)
+	captures := make([]*moe.Capture, 0, c.check.steps)
+	for i := range steps {
+		var capture *moe.Capture
+		if i < c.check.steps {
+			capture = c.check.newCapture()
+			captures = append(captures, capture)
+		}
+		if _, err := c.step(ctx, capture); err != nil {
+			return err
+		}
+		c.observer.Progress(c.mode.String()+" warm-up", int64(i+1), int64(steps))
+	}
+	var err error
+	c.verdict, err = c.check.judge(c.mode, captures)
+	return err
+}
+
+// measureWindow runs the steps that the row is about.
+func (c *cell) measureWindow(ctx context.Context) error {
+	c.warmUp = len(c.requests.groups)
+	stats, moved := c.runner.Stats(), c.runner.Moved()
+	for start := time.Now(); !c.enough(start); {
+		times, err := c.step(ctx, nil)
+		if err != nil {
+			return err
+		}
+		c.window.steps = append(c.window.steps, times)
+	}
+	c.window.stats = c.runner.Stats().Sub(stats)
+	c.window.moved = c.runner.Moved() - moved
+	return nil
+}
+
+// bound replays the requests on the best policy. A resident bank needs no uploads.
+func (c *cell) bound() error {
+	if c.mode == moe.Baseline {
+		c.needed = make([]int64, len(c.requests.groups)-c.warmUp)
+		return nil
+	}
+	needed, err := fewestUploads(c.shape.Paging(), c.slots, c.requests.groups)
+	if err != nil {
+		return err
+	}
+	c.needed = needed[c.warmUp:]
+	return nil
+}
+
+// enough tells whether the window is complete, and the observer how far it is.
+func (c *cell) enough(start time.Time) bool {
+	done := len(c.window.steps)
+	if c.Steps > 0 {
+		c.observer.Progress(c.mode.String(), int64(done), int64(c.Steps))
+		return done >= c.Steps
+	}
+	elapsed := time.Since(start)
+	c.observer.Progress(c.mode.String(),
+		min(elapsed, c.Duration).Milliseconds(), c.Duration.Milliseconds())
+	return done >= minSteps && elapsed >= c.Duration
+}
+
+// step runs the next step.
+func (c *cell) step(ctx context.Context, capture *moe.Capture) (moe.StepTimes, error) {
+	if err := ctx.Err(); err != nil {
+		return moe.StepTimes{}, err
+	}
+	b, err := c.feed.next(c.next)
+	if err != nil {
+		return moe.StepTimes{}, err
+	}
+	b.Capture = capture
+	if c.chosen != nil && capture == nil {
+		b.Capture = &c.chosen.step
+	}
+	times, err := c.runner.Step(ctx, b)
+	if err != nil {
+		return times, fmt.Errorf("bench: %s: step %d: %w", c.mode, c.next, err)
+	}
+	if c.chosen != nil {
+		c.chosen.add(b)
+	}
+	c.next++
+	return times, nil
+}

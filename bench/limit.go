@@ -1,0 +1,69 @@
+package bench
+
+import (
+	"ufm/internal/hardware"
+	"ufm/moe"
+)
+
+// The terms of a limit, as limit_by names them.
+const (
+	byMemory  = "memory"
+	byCompute = "compute"
+	byLink    = "link"
+)
+
+// demand is the least that a group, a layer of a step, asks of the hardware.
+type demand struct {
+	readBytes int64 // distinct experts, each read once
+	flops     int64
+	linkBytes int64 // what the best policy uploads
+}
+
+// demandOf is what rows (tokens × top-k) spread over distinct experts ask for.
+func demandOf(s moe.Shape, rows, distinct int, bestUploads int64) demand {
+	return demand{
+		readBytes: int64(distinct) * s.ExpertBytes(),
+		flops:     int64(rows) * s.ExpertFlops(),
+		linkBytes: bestUploads * s.ExpertBytes(),
+	}
+}
+
+// limit is the least time of a step, in milliseconds, that measured ceilings allow.
+type limit struct {
+	ms float64
+	by string
+	// chain is the limit where no layer can start before the one before it ends: what
+	// one layer leaves idle, another cannot use.
+	chain float64
+}
+
+// newLimit takes the largest of three times: weights read, operations, uploads. All
+// of them can overlap, so nothing is faster. It is nil where a ceiling is not known.
+func newLimit(c hardware.Ceilings, steps int, demands []demand) *limit {
+	if steps == 0 || c.ReadGBs <= 0 || c.F32TFlops <= 0 || c.LinkGBs <= 0 {
+		return nil
+	}
+	var total demand
+	var chain float64
+	for _, d := range demands {
+		total.readBytes += d.readBytes
+		total.flops += d.flops
+		total.linkBytes += d.linkBytes
+		ms, _ := d.longest(c)
+		chain += ms
+	}
+	ms, by := total.longest(c)
+	return &limit{ms: ms / float64(steps), by: by, chain: chain / float64(steps)}
+}
+
+// longest is the term that takes longest at full speed, and its time.
+func (d demand) longest(c hardware.Ceilings) (ms float64, by string) {
+	ms, by = float64(d.readBytes)/(c.ReadGBs*1e6), byMemory
+	if compute := float64(d.flops) / (c.F32TFlops * 1e9); compute > ms {
+		ms, by = compute, byCompute
+	}
+	if link := float64(d.linkBytes) / (c.LinkGBs * 1e6); link > ms {
+		ms, by = link, byLink
+	}
+	return ms, by
+}

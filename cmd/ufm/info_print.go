@@ -1,0 +1,99 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/dustin/go-humanize"
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
+
+	"ufm/internal/hardware"
+	"ufm/moe"
+	"ufm/vk"
+)
+
+// printDevice prints one device, its heaps and its queues.
+func printDevice(w io.Writer, d vk.DeviceInfo) {
+	fmt.Fprintf(w, "vulkan %d: %s\n", d.Index, d.Name)
+	fmt.Fprintf(w, "  %s, Vulkan %s, driver %s\n", d.Kind, d.API, d.Driver)
+	for i, h := range d.Heaps {
+		where := "host"
+		if h.DeviceLocal {
+			where = "device"
+		}
+		fmt.Fprintf(w, "  heap %d: %s, %s", i, where, sizeOf(h.Size))
+		if d.MemoryBudget {
+			fmt.Fprintf(w, ", budget %s, used %s", sizeOf(h.Budget), sizeOf(h.Used))
+		}
+		fmt.Fprintln(w)
+	}
+	for _, q := range d.Queues {
+		fmt.Fprintf(w, "  queues %d: %d × %s\n", q.Index, q.Count, abilities(q))
+	}
+	fmt.Fprintf(w, "  subgroups of %d, %s shared memory, allocations to %s\n",
+		d.SubgroupSize, sizeOf(int64(d.MaxSharedMemory)), sizeOf(d.MaxAllocation))
+	var notes []string
+	if d.CooperativeMatrix {
+		notes = append(notes, "cooperative matrices")
+	}
+	if d.Unified {
+		notes = append(notes, "memory shared with the host: paging gains nothing there")
+	}
+	if len(notes) > 0 {
+		fmt.Fprintf(w, "  %s\n", strings.Join(notes, "; "))
+	}
+}
+
+// abilities names what a queue family can do.
+func abilities(q vk.QueueFamily) string {
+	var names []string
+	for _, ability := range []struct {
+		has  bool
+		name string
+	}{
+		{q.Graphics, "graphics"}, {q.Compute, "compute"}, {q.Transfer, "transfer"},
+		{q.TimestampBits > 0, "timestamps"},
+	} {
+		if ability.has {
+			names = append(names, ability.name)
+		}
+	}
+	if names == nil {
+		return "other work"
+	}
+	return strings.Join(names, ", ")
+}
+
+// printCPU prints the backend that is always there.
+func printCPU(w io.Writer, d moe.Device) {
+	fmt.Fprintf(w, "cpu: %s (%s), %s\n", d.Name, d.Driver, sizeOf(d.MemBytes))
+}
+
+// printCeilings prints the rates that limits are made from.
+func printCeilings(w io.Writer, all []hardware.Ceilings) {
+	t := table.NewWriter()
+	t.SetStyle(table.StyleLight)
+	t.Style().Format.Header = text.FormatDefault
+	t.AppendHeader(table.Row{
+		"ceilings", "device", "read GB/s", "link GB/s", "back GB/s", "f32 TFLOP/s", "measured",
+	})
+	for _, c := range all {
+		t.AppendRow(table.Row{
+			c.Backend, c.Device, rate(c.ReadGBs), rate(c.LinkGBs), rate(c.LinkBackGBs),
+			rate(c.F32TFlops), c.TimeUTC,
+		})
+	}
+	fmt.Fprintln(w, t.Render())
+}
+
+// rate writes a rate; 0 was not measured.
+func rate(v float64) string {
+	if v == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.4g", v)
+}
+
+func sizeOf(n int64) string { return humanize.IBytes(uint64(max(n, 0))) }

@@ -1,0 +1,129 @@
+package moe
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/x448/float16"
+
+	"ufm/internal/safetensors"
+)
+
+// weight is one matrix of a checkpoint, checked but not read.
+type weight struct {
+	file   *safetensors.File
+	tensor string
+	dtype  DType
+	rows   int // outputs
+	cols   int // inputs
+}
+
+// weight finds a matrix and checks how it is stored.
+func (s *shards) weight(tensor string, rows, cols int) (weight, error) {
+	file := s.tensors[tensor]
+	if file == nil {
+		return weight{}, fmt.Errorf("%s: tensor %q is missing", s.listing, tensor)
+	}
+	t, _ := file.Tensor(tensor)
+	if !slices.Equal(t.Shape, []int64{int64(rows), int64(cols)}) {
+		return weight{}, fmt.Errorf("%s: tensor %q has shape %v, %s asks for [%d %d]",
+			file.Name(), tensor, t.Shape, configFile, rows, cols)
+	}
+	w := weight{file: file, tensor: tensor, rows: rows, cols: cols}
+	switch t.DType {
+	case "F32":
+		w.dtype = F32
+	case "F16":
+		w.dtype = F16
+	case "BF16":
+		w.dtype = BF16
+	default:
+		return weight{}, fmt.Errorf("%s: tensor %q is stored as %s (supported: F32, F16, BF16)",
+			file.Name(), tensor, t.DType)
+	}
+	return w, nil
+}
+
+// values reads the matrix in its natural order.
+func (w weight) values() ([]float32, error) { // (rows, cols)
+	raw, err := w.file.Bytes(w.tensor)
+	if err != nil {
+		return nil, err
+	}
+	v := make([]float32, w.rows*w.cols)
+	decode(v, raw, w.dtype)
+	if i := slices.IndexFunc(v, notFinite); i >= 0 {
+		return nil, fmt.Errorf("%s: tensor %q holds %v at [%d %d]",
+			w.file.Name(), w.tensor, v[i], i/w.cols, i%w.cols)
+	}
+	return v, nil
+}
+
+func notFinite(v float32) bool { return v-v != 0 }
+
+// decode reads len(dst) little-endian values.
+func decode(dst []float32, raw []byte, t DType) {
+	le := binary.LittleEndian
+	for i := range dst {
+		switch t {
+		case F32:
+			dst[i] = math.Float32frombits(le.Uint32(raw[4*i:]))
+		case F16:
+			dst[i] = float16.Frombits(le.Uint16(raw[2*i:])).Float32()
+		case BF16:
+			dst[i] = math.Float32frombits(uint32(le.Uint16(raw[2*i:])) << 16)
+		}
+	}
+}
+
+// exponents finds NaN and infinity, whose exponent bits are all ones: adding one to
+// such an exponent carries into the sign bit, and no other exponent's carry gets
+// that far. A word holds one f32 or two 16-bit values.
+var exponents = [...]struct{ mask, one, carry uint32 }{
+	F32:  {0x7f800000, 0x00800000, 0x80000000},
+	F16:  {0x7c007c00, 0x04000400, 0x80008000},
+	BF16: {0x7f807f80, 0x00800080, 0x80008000},
+}
+
+// transpose writes the matrix to dst, (cols, out) in the order of Layout.Index,
+// without touching dst's padding.
+//
+// That layout keeps pairs of 16-bit inputs together, as a row of the checkpoint does
+// too. So every dtype is transposed in words of 32 bits, an f32 or a pair:
+//
+//	row n:  | k=0 1 | k=2 3 | …      word j of row n  →  word j·out + n
+//
+// A block of rows at a time, so that the writes of a word's column are neighbours.
+func (w weight) transpose(dst []byte, out int) error {
+	const blockRows = 64
+	le, exp := binary.LittleEndian, exponents[w.dtype]
+	rowBytes := w.cols * w.dtype.Size()
+	words := (rowBytes + 3) / 4
+	buf := make([]byte, min(blockRows, w.rows)*rowBytes+2) // +2: an odd last row's last word
+	carry := uint32(0)
+	for first := 0; first < w.rows; first += blockRows {
+		rows := min(blockRows, w.rows-first)
+		if err := w.file.ReadAt(w.tensor, int64(first*rowBytes), buf[:rows*rowBytes]); err != nil {
+			return err
+		}
+		for j := range words {
+			keep := ^uint32(0)
+			if 4*j+4 > rowBytes {
+				keep = 0xffff // the pair's second half belongs to the next row
+			}
+			column := dst[4*(j*out+first):][:4*rows]
+			for n := range rows {
+				word := le.Uint32(buf[n*rowBytes+4*j:]) & keep
+				carry |= word&exp.mask + exp.one
+				le.PutUint32(column[4*n:], word)
+			}
+		}
+	}
+	if carry&exp.carry != 0 {
+		_, err := w.values() // tells which value it is
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,107 @@
+package moe
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"sync/atomic"
+
+	"github.com/dustin/go-humanize"
+	"golang.org/x/sync/errgroup"
+
+	"ufm/pager"
+)
+
+// HostMemoryError tells that a bank is larger than the memory that the host has
+// left. It comes before anything is filled.
+type HostMemoryError struct {
+	Requested int64
+	Available int64
+}
+
+func (e *HostMemoryError) Error() string {
+	return fmt.Sprintf("moe: bank of %s does not fit the host, which has %s available",
+		humanize.IBytes(uint64(e.Requested)), humanize.IBytes(uint64(e.Available)))
+}
+
+// CheckHostMemory returns a *HostMemoryError if a bank of that size does not fit what
+// the host has available. Where the host does not tell, everything fits.
+func CheckHostMemory(bytes int64) error {
+	if available, known := availableMemory(bytes); known && bytes > available {
+		return &HostMemoryError{Requested: bytes, Available: available}
+	}
+	return nil
+}
+
+// availableMemory is what the host has available. If that is less than wanted, what
+// this process has dropped but not returned yet is returned first.
+func availableMemory(wanted int64) (bytes int64, known bool) {
+	_, available := hostMemory()
+	if available > 0 && available < wanted {
+		debug.FreeOSMemory()
+		_, available = hostMemory()
+	}
+	return available, available > 0
+}
+
+// FillBank writes all experts of m into memory, a goroutine for each of threads.
+// slot returns the place of an expert: ExpertBytes long and zeroed. progress may be
+// nil. The first error ends it.
+func FillBank(ctx context.Context, m Model, threads int,
+	slot func(pager.ExpertID) []byte, progress func(doneBytes int64)) error {
+	universe, size := m.Shape().Paging().Universe(), m.Shape().ExpertBytes()
+	var next, done atomic.Int64
+	work, ctx := errgroup.WithContext(ctx)
+	for range min(threads, universe) {
+		work.Go(func() error {
+			for e := next.Add(1) - 1; e < int64(universe); e = next.Add(1) - 1 {
+				if err := ctx.Err(); err != nil {
+					return err
+				}
+				if err := m.FillExpert(pager.ExpertID(e), slot(pager.ExpertID(e))); err != nil {
+					return err
+				}
+				if d := done.Add(size); progress != nil {
+					progress(d)
+				}
+			}
+			return nil
+		})
+	}
+	return work.Wait()
+}
+
+// cpuBank holds all experts in one allocation.
+type cpuBank struct {
+	model Model
+	size  int64  // of one expert
+	arena []byte // (universe, size)
+}
+
+func (b *cpuBackend) NewBank(ctx context.Context, m Model, progress func(int64)) (Bank, error) {
+	s := m.Shape()
+	if err := s.Validate(); err != nil {
+		return nil, err
+	}
+	if err := CheckHostMemory(s.BankBytes()); err != nil {
+		return nil, err
+	}
+	bank := &cpuBank{model: m, size: s.ExpertBytes(), arena: make([]byte, s.BankBytes())}
+	if err := FillBank(ctx, m, b.threads, bank.expert, progress); err != nil {
+		return nil, fmt.Errorf("moe: fill bank: %w", err)
+	}
+	return bank, nil
+}
+
+func (b *cpuBank) Model() Model { return b.model }
+
+func (b *cpuBank) HostBytes() int64 { return int64(len(b.arena)) }
+
+func (b *cpuBank) Close() error {
+	b.arena = nil
+	return nil
+}
+
+func (b *cpuBank) expert(e pager.ExpertID) []byte {
+	return b.arena[int64(e)*b.size:][:b.size:b.size]
+}

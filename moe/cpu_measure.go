@@ -1,0 +1,108 @@
+package moe
+
+import (
+	"context"
+	"encoding/binary"
+	"runtime"
+	"time"
+
+	"ufm/internal/hardware"
+)
+
+// measureFor is how long each of the CPU's ceilings is measured.
+const measureFor = 100 * time.Millisecond
+
+// Measure finds the rates of the plain loops that the backend consists of: what
+// this code could reach on this machine, not what the machine could.
+func (b *cpuBackend) Measure(ctx context.Context) (hardware.Ceilings, error) {
+	size := 256 << 20 // larger than caches
+	if _, available := hostMemory(); available > 0 {
+		size = min(size, int(available/8))
+	}
+	return b.measure(ctx, max(size, 1<<20))
+}
+
+// measure copies and reads size bytes at a time.
+func (b *cpuBackend) measure(ctx context.Context, size int) (hardware.Ceilings, error) {
+	device := b.Device()
+	c := hardware.Ceilings{
+		Schema:  1,
+		Backend: b.Name(),
+		Device:  device.Name,
+		Driver:  device.Driver,
+		TimeUTC: time.Now().UTC().Format(time.RFC3339),
+	}
+	from, to := make([]byte, size), make([]byte, size)
+	fillNaN(from) // pages that were never written to may all be one
+	for _, m := range []struct {
+		rate  *float64
+		scale float64
+		run   func() float64
+	}{
+		{&c.ReadGBs, 1e9, func() float64 { return b.read(from) }},
+		{&c.LinkGBs, 1e9, func() float64 { return float64(copy(to, from)) }},
+		{&c.F32TFlops, 1e12, b.multiplyAdd},
+	} {
+		if err := ctx.Err(); err != nil {
+			return hardware.Ceilings{}, err
+		}
+		*m.rate = rate(m.run) / m.scale
+	}
+	c.LinkBackGBs = c.LinkGBs
+	return c, nil
+}
+
+// rate calls run, which returns the amount of work it did, for a while and returns
+// the best amount a second.
+func rate(run func() float64) float64 {
+	run() // first touch
+	best := 0.0
+	for end := time.Now().Add(measureFor); ; {
+		start := time.Now()
+		work := run()
+		now := time.Now()
+		best = max(best, work/now.Sub(start).Seconds())
+		if now.After(end) {
+			return best
+		}
+	}
+}
+
+// read adds up memory on all threads and returns its size.
+func (b *cpuBackend) read(memory []byte) float64 {
+	part := len(memory) / b.threads &^ 31
+	sums := make([]uint64, b.threads)
+	each(make([]struct{}, b.threads), b.threads, func(_ struct{}, i int) {
+		sums[i] = addUp(memory[i*part:][:part])
+	})
+	runtime.KeepAlive(sums)
+	return float64(part * b.threads)
+}
+
+// addUp reads memory, whose length is a multiple of 32, in four independent sums.
+func addUp(memory []byte) uint64 {
+	var a, b, c, d uint64
+	for ; len(memory) >= 32; memory = memory[32:] {
+		a += binary.LittleEndian.Uint64(memory)
+		b += binary.LittleEndian.Uint64(memory[8:])
+		c += binary.LittleEndian.Uint64(memory[16:])
+		d += binary.LittleEndian.Uint64(memory[24:])
+	}
+	return a + b + c + d
+}
+
+// multiplyAdd runs the kernel's inner loop on all threads, out of the first cache,
+// and returns the operations done.
+func (b *cpuBackend) multiplyAdd() float64 {
+	const rounds = 1 << 13
+	each(make([]struct{}, b.threads), b.threads, func(struct{}, int) {
+		var t tile
+		var y block
+		x := [tileIn]float32{1, 2, 3, 4, 5, 6, 7, 8}
+		for range rounds {
+			accumulate(&y, &x, &t[0])
+		}
+		runtime.KeepAlive(y)
+	})
+	return float64(2 * rounds * blockOut * tileIn * b.threads)
+}

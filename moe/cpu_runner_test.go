@@ -1,0 +1,287 @@
+package moe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+
+	"ufm/pager"
+)
+
+// TestCPUSameBits runs every mode, policy, budget and number of threads, slots
+// poisoned before every upload: not one bit may differ.
+func TestCPUSameBits(t *testing.T) {
+	const tokens, steps = 5, 3
+	for form, dtype := range map[Form]DType{GELU: F32, SwiGLU: BF16} {
+		s := Shape{Layers: 3, Experts: 8, DModel: 40, DHidden: 72, TopK: 3, Form: form, DType: dtype}
+		m := newTestModel(t, s)
+		b := Batch{Tokens: tokens, Input: SyntheticInput(tokens, s.DModel, 9)}
+		want, _ := run(t, m, 1, RunConfig{Mode: Baseline}, b, steps)
+		verify(t, m, want)
+		same := func(threads int, cfg RunConfig) {
+			t.Helper()
+			got, _ := run(t, m, threads, cfg, b, steps)
+			name := fmt.Sprintf("%s, %s, %d slots, %d threads", dtype, cfg.Mode, cfg.Slots, threads)
+			if cfg.Policy != nil {
+				name += ", " + cfg.Policy.Name()
+			}
+			sameBits(t, name, got.Capture.Output, want.Capture.Output)
+		}
+		for _, threads := range []int{1, 2, 7} {
+			same(threads, RunConfig{Mode: Naive, Poison: true})
+			same(threads, RunConfig{Mode: Baseline, Poison: true})
+		}
+		for _, slots := range []int{1, 2, 3, 7, 8, 16, 23, 24, 99} {
+			same(2, RunConfig{Mode: Published, Slots: slots, Poison: true})
+			same(1, RunConfig{Mode: UFM, Slots: slots, Poison: true})
+			for _, name := range pager.PolicyNames() {
+				p, err := pager.NewPolicy(name, s.Paging(), slots)
+				if err != nil {
+					t.Fatal(err)
+				}
+				same(2, RunConfig{Mode: UFM, Slots: slots, Policy: p, Poison: true})
+			}
+		}
+	}
+}
+
+func sameBits(t *testing.T, name string, got, want []float32) {
+	t.Helper()
+	for i := range want {
+		if math.Float32bits(got[i]) != math.Float32bits(want[i]) {
+			t.Fatalf("%s: output %d: got %g, want %g", name, i, got[i], want[i])
+		}
+	}
+}
+
+// TestCPUCounts checks statistics, bytes moved and events of each mode on two steps
+// that use all 8 experts of each of 2 layers.
+func TestCPUCounts(t *testing.T) {
+	s := Shape{Layers: 2, Experts: 8, DModel: 8, DHidden: 8, TopK: 8}
+	m := newTestModel(t, s)
+	for _, c := range []struct {
+		mode                  Mode
+		slots                 int
+		hits, misses, uploads int64
+		moved                 int64 // experts
+	}{
+		{Baseline, 0, 32, 0, 0, 16},
+		{Naive, 0, 0, 32, 32, 64},
+		{Published, 8, 0, 32, 32, 32},
+		{Published, 16, 16, 16, 16, 16},
+		{UFM, 16, 16, 16, 16, 16},
+	} {
+		var events, hits, misses int64
+		cfg := RunConfig{Mode: c.mode, Slots: c.slots, Observe: func(ev *pager.Event) {
+			if int64(ev.Seq) != events || ev.Step != int(events)/2 || ev.Layer != int(events)%2 {
+				t.Errorf("%s: event %d: got %+v", c.mode, events, ev)
+			}
+			events++
+			hits += int64(len(ev.Hits))
+			misses += int64(len(ev.Misses))
+		}}
+		_, r := run(t, m, 2, cfg, Batch{Tokens: 1, Input: SyntheticInput(1, 8, 1)}, 2)
+		st := r.Stats()
+		if st.Hits != c.hits || st.Misses != c.misses || st.Uploads != c.uploads ||
+			st.Accesses != 32 || st.Groups != 4 {
+			t.Errorf("%s: got %+v, want %+v", c.mode, st, c)
+		}
+		if events != 4 || hits != c.hits || misses != c.misses {
+			t.Errorf("%s: got %d events with %d hits, %d misses, want 4 with %d, %d",
+				c.mode, events, hits, misses, c.hits, c.misses)
+		}
+		if got := r.Moved() / s.ExpertBytes(); got != c.moved {
+			t.Errorf("%s: got %d experts moved, want %d", c.mode, got, c.moved)
+		}
+	}
+}
+
+func TestCPUOutOfMemory(t *testing.T) {
+	s := Shape{Layers: 1, Experts: 64, DModel: 64, DHidden: 64, TopK: 1}
+	limit := 16 * s.ExpertBytes()
+	b := NewCPU(CPUOptions{Threads: 1, MemoryLimit: limit})
+	if got := b.Device().MemBytes; got != limit {
+		t.Errorf("device memory: got %d, want the limit %d", got, limit)
+	}
+	_, err := b.NewRunner(RunConfig{Shape: s, Mode: Baseline, MaxTokens: 2})
+	var oom *OutOfMemoryError
+	if !errors.As(err, &oom) {
+		t.Fatalf("baseline: got %v, want out of memory", err)
+	}
+	if oom.Requested <= 64*s.ExpertBytes() || oom.Free != limit {
+		t.Errorf("baseline: got %+v, want more than %d requested and %d free",
+			oom, 64*s.ExpertBytes(), limit)
+	}
+	cfg := RunConfig{Shape: s, Mode: UFM, Slots: 8, MaxTokens: 2}
+	first, err := b.NewRunner(cfg)
+	if err != nil {
+		t.Fatalf("8 slots: %v", err)
+	}
+	if got := first.DeviceBytes(); got < 8*s.ExpertBytes() || got > limit {
+		t.Errorf("device bytes: got %d, want %d to %d", got, 8*s.ExpertBytes(), limit)
+	}
+	if _, err := b.NewRunner(cfg); !errors.As(err, &oom) {
+		t.Errorf("8 more slots: got %v, want out of memory", err)
+	}
+	for range 2 { // closing twice gives memory back once
+		if err := first.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := b.NewRunner(cfg); err != nil {
+		t.Errorf("8 slots after a close: %v", err)
+	}
+	if _, err := b.NewRunner(cfg); !errors.As(err, &oom) {
+		t.Errorf("8 more slots after a close: got %v, want out of memory", err)
+	}
+	huge := Shape{Layers: 1, Experts: 1 << 20, DModel: 1 << 15, DHidden: 1 << 15, TopK: 1}
+	_, err = NewCPU(CPUOptions{}).NewRunner(RunConfig{Shape: huge, Mode: Baseline, MaxTokens: 1 << 20})
+	if !errors.As(err, &oom) {
+		t.Errorf("4 PiB without a limit: got %v, want out of memory", err)
+	}
+}
+
+// TestCPUBankTooLarge is refused before it is filled.
+func TestCPUBankTooLarge(t *testing.T) {
+	if _, available := hostMemory(); available == 0 {
+		t.Skip("the host does not tell its memory")
+	}
+	huge := Shape{Layers: 1, Experts: 1 << 20, DModel: 1 << 15, DHidden: 1 << 15, TopK: 1}
+	_, err := NewCPU(CPUOptions{}).NewBank(t.Context(), newTestModel(t, huge), nil)
+	var tooLarge *HostMemoryError
+	if !errors.As(err, &tooLarge) || tooLarge.Requested != huge.BankBytes() {
+		t.Fatalf("got %v, want a bank of %d refused", err, huge.BankBytes())
+	}
+}
+
+// brokenModel fails on one expert.
+type brokenModel struct{ Model }
+
+func (m brokenModel) FillExpert(e pager.ExpertID, dst []byte) error {
+	if e == 3 {
+		return errors.New("tensor broken.weight is not finite")
+	}
+	return m.Model.FillExpert(e, dst)
+}
+
+func TestCPUBank(t *testing.T) {
+	s := Shape{Layers: 2, Experts: 3, DModel: 8, DHidden: 8, TopK: 1}
+	m, b := newTestModel(t, s), NewCPU(CPUOptions{Threads: 1})
+	var done []int64
+	bank, err := b.NewBank(t.Context(), m, func(bytes int64) { done = append(done, bytes) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(done) != 6 || done[5] != s.BankBytes() || bank.HostBytes() != s.BankBytes() {
+		t.Errorf("got progress %v and %d bytes, want 6 reports up to %d",
+			done, bank.HostBytes(), s.BankBytes())
+	}
+	if _, err := b.NewBank(t.Context(), brokenModel{m}, nil); err == nil ||
+		!strings.Contains(err.Error(), "broken.weight") {
+		t.Errorf("broken model: got %v, want the tensor's name", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := b.NewBank(ctx, m, nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: got %v", err)
+	}
+	if err := errors.Join(bank.Close(), bank.Close()); err != nil {
+		t.Errorf("closing twice: %v", err)
+	}
+}
+
+func TestCPUBadConfig(t *testing.T) {
+	s := Shape{Layers: 1, Experts: 4, DModel: 8, DHidden: 8, TopK: 2}
+	for name, cfg := range map[string]RunConfig{
+		"shape":       {Mode: Baseline, MaxTokens: 1},
+		"no slots":    {Shape: s, Mode: UFM, MaxTokens: 1},
+		"no tokens":   {Shape: s, Mode: Naive},
+		"many tokens": {Shape: s, Mode: Naive, MaxTokens: 1 << 31},
+		"mode":        {Shape: s, Mode: UFM + 1, Slots: 1, MaxTokens: 1},
+	} {
+		if _, err := NewCPU(CPUOptions{}).NewRunner(cfg); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+// TestCPUBadBatch checks that a wrong batch is refused and does no harm.
+func TestCPUBadBatch(t *testing.T) {
+	s := Shape{Layers: 2, Experts: 4, DModel: 8, DHidden: 8, TopK: 2}
+	m, b := newTestModel(t, s), NewCPU(CPUOptions{})
+	r, err := b.NewRunner(RunConfig{Shape: s, Mode: UFM, Slots: 1, MaxTokens: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	bank, err := b.NewBank(t.Context(), m, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := SyntheticInput(2, 8, 1)
+	good := &Batch{Tokens: 2, Input: x}
+	if _, err := r.Step(t.Context(), good); err == nil {
+		t.Error("step before Attach: no error")
+	}
+	s.NormTopK = true
+	other, err := b.NewBank(t.Context(), newTestModel(t, s), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Attach(t.Context(), other) == nil {
+		t.Error("bank of another shape: no error")
+	}
+	if err := r.Attach(t.Context(), bank); err != nil {
+		t.Fatal(err)
+	}
+	if r.Attach(t.Context(), bank) == nil {
+		t.Error("second Attach: no error")
+	}
+	for name, bad := range map[string]*Batch{
+		"no tokens":       {},
+		"too many tokens": {Tokens: 3, Input: make([]float32, 24)},
+		"short input":     {Tokens: 2, Input: x[1:]},
+		"per layer":       {Tokens: 2, Input: x, PerLayer: true},
+		"short routing":   {Tokens: 2, Input: x, Routing: []uint32{0, 1, 2, 3}},
+		"unknown expert":  {Tokens: 2, Input: x, Routing: []uint32{0, 1, 2, 3, 0, 1, 2, 4}},
+		"expert twice":    {Tokens: 2, Input: x, Routing: []uint32{0, 1, 2, 3, 0, 1, 2, 2}},
+		"short capture":   {Tokens: 2, Input: x, Capture: &Capture{Output: make([]float32, 31)}},
+	} {
+		if _, err := r.Step(t.Context(), bad); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := r.Step(ctx, good); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: got %v", err)
+	}
+	if _, err := r.Step(t.Context(), good); err != nil {
+		t.Errorf("a good step after bad ones: %v", err)
+	}
+	if _, err := r.Step(t.Context(), &Batch{Tokens: 1, Input: x[:8]}); err != nil {
+		t.Errorf("a smaller step: %v", err)
+	}
+}
+
+// TestCPUMeasure expects plausible ceilings.
+func TestCPUMeasure(t *testing.T) {
+	b := NewCPU(CPUOptions{}).(*cpuBackend)
+	c, err := b.measure(t.Context(), 4<<20) // in a cache, but quick
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, v := range map[string]float64{
+		"read": c.ReadGBs, "link": c.LinkGBs, "f32": c.F32TFlops * 1000,
+	} {
+		if v < 0.05 || v > 1e5 {
+			t.Errorf("%s: got %g billion a second", name, v)
+		}
+	}
+	if d := b.Device(); d.Name == "" || !d.Unified {
+		t.Errorf("device: got %+v", d)
+	}
+	t.Logf("%+v", c)
+}

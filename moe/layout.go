@@ -1,0 +1,49 @@
+package moe
+
+// Layout places the matrices of one expert inside a slot; the arena and the pool
+// hold every expert in it, so that an upload is one copy of contiguous bytes.
+//
+// Every matrix is stored transposed, (in, out) row-major, so that neighbouring
+// lanes of a kernel own neighbouring outputs and need no reduction between them.
+// Both dimensions are padded with zeros to multiples of 8. Storage of 16 bits
+// interleaves pairs of inputs: the element of input k and output n stands at
+//
+//	f32:        k·out + n
+//	f16, bf16:  (k/2)·2·out + 2·n + k%2
+//
+// so that a 16-byte load gives four outputs of one input (f32) or of two.
+type Layout struct {
+	DType  DType
+	In     int   // d_model padded
+	Hidden int   // d_hidden padded
+	Up     int64 // byte offset of W1 (gelu) or of up (swiglu): (In, Hidden)
+	Gate   int64 // byte offset of gate: (In, Hidden); only swiglu
+	Down   int64 // byte offset of W2 or down: (Hidden, In)
+	Bytes  int64 // of the whole expert, rounded up to 256
+}
+
+// pad rounds a dimension up to what 16-byte loads of pairs of inputs need.
+func pad(n int) int { return (n + 7) &^ 7 }
+
+// NewLayout lays out an expert of shape s.
+func NewLayout(s Shape) Layout {
+	l := Layout{DType: s.DType, In: pad(s.DModel), Hidden: pad(s.DHidden)}
+	matrix := int64(l.In) * int64(l.Hidden) * int64(s.DType.Size())
+	next := matrix
+	if s.Form == SwiGLU {
+		l.Gate = next
+		next += matrix
+	}
+	l.Down = next
+	l.Bytes = (next + matrix + 255) &^ 255
+	return l
+}
+
+// Index is the position, in values, of input k and output n in a matrix with out
+// (padded) outputs.
+func (l Layout) Index(k, n, out int) int {
+	if l.DType == F32 {
+		return k*out + n
+	}
+	return (k>>1)*2*out + 2*n + k&1
+}

@@ -1,0 +1,93 @@
+//go:build cgo && linux
+
+package vulkan
+
+import (
+	"errors"
+	"fmt"
+
+	"ufm/moe"
+	"ufm/vk"
+)
+
+// backend is a Vulkan device as moe sees it. Runners of one shape share its kernels:
+// compiling them takes longer than most runs.
+type backend struct {
+	device  *vk.Device
+	kernels map[kernelKey]*kernels
+}
+
+type kernelKey struct {
+	shape     moe.Shape
+	maxTokens int
+}
+
+// Open opens a device. Errors are those of vk.Open.
+func Open(o Options) (moe.Backend, error) {
+	d, err := vk.Open(vk.Options{
+		Device:      o.Device,
+		MemoryLimit: o.MemoryLimit,
+		SingleQueue: o.SingleQueue,
+		Validation:  o.Validation,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &backend{device: d, kernels: map[kernelKey]*kernels{}}, nil
+}
+
+// Name is "vulkan".
+func (b *backend) Name() string { return "vulkan" }
+
+// Device describes what the backend runs on.
+func (b *backend) Device() moe.Device {
+	info := b.device.Info()
+	d := moe.Device{
+		Name: info.Name, Driver: info.Driver, Unified: info.Unified,
+		MemBytes: b.device.DeviceMemoryFree(),
+	}
+	return d
+}
+
+// Close frees the kernels and closes the device.
+func (b *backend) Close() error {
+	var errs []error
+	for _, k := range b.kernels {
+		errs = append(errs, k.Close())
+	}
+	b.kernels = nil
+	return errors.Join(append(errs, b.device.Close())...)
+}
+
+// kernelsFor returns the kernels for steps of up to maxTokens.
+func (b *backend) kernelsFor(s moe.Shape, maxTokens int) (*kernels, error) {
+	s.Layers = 1 // the kernels run a layer at a time
+	key := kernelKey{s, maxTokens}
+	if k := b.kernels[key]; k != nil {
+		return k, nil
+	}
+	k, err := newKernels(b.device, s, maxTokens)
+	if err == nil {
+		b.kernels[key] = k
+	}
+	return k, err
+}
+
+// memoryError turns the runtime's out-of-memory error into the one that callers of
+// every backend know.
+func memoryError(err error) error {
+	var oom *vk.OutOfMemoryError
+	if !errors.As(err, &oom) {
+		return err
+	}
+	detail := ""
+	for i, h := range oom.Heaps {
+		if i > 0 {
+			detail += ", "
+		}
+		detail += fmt.Sprintf("heap %d: %d of %d MiB used", i, h.Used>>20, h.Size>>20)
+	}
+	return &moe.OutOfMemoryError{
+		What: oom.What, Requested: oom.Requested, Free: oom.Free, Detail: detail, Err: err,
+	}
+}

@@ -1,0 +1,123 @@
+//go:build cgo && linux
+
+package vulkan
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"ufm/moe"
+	"ufm/pager"
+	"ufm/vk"
+)
+
+// benchShape is small on a CPU driver and the published benchmark's on a GPU.
+func benchShape(b *backend, form moe.Form, dtype moe.DType) moe.Shape {
+	s := moe.Shape{Layers: 1, Experts: 32, DModel: 2048, DHidden: 8192, TopK: 1, Form: form, DType: dtype}
+	if b.device.Info().Kind == "CPU" {
+		s.Experts, s.DModel, s.DHidden = 4, 128, 256
+	}
+	return s
+}
+
+// bench is a runner with everything resident, and a plan of all experts with the same
+// number of rows each.
+type bench struct {
+	*runner
+	plan pager.Plan
+}
+
+func newBench(t testing.TB, b *backend, s moe.Shape, rows int) *bench {
+	t.Helper()
+	tokens := s.Experts * rows
+	g := newRig(t, b, s, tokens)
+	r, err := b.NewRunner(moe.RunConfig{Shape: s, Mode: moe.Baseline, MaxTokens: tokens})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	if err := r.Attach(t.Context(), g.bank); err != nil {
+		t.Fatal(err)
+	}
+	routing := make([]uint32, tokens)
+	for i := range routing {
+		routing[i] = uint32(i % s.Experts)
+	}
+	if _, err := r.Step(t.Context(), &moe.Batch{Tokens: tokens, Input: g.input, Routing: routing}); err != nil {
+		t.Fatal(err)
+	}
+	out := &bench{runner: r.(*runner)}
+	for e := range s.Experts {
+		out.plan.Accesses = append(out.plan.Accesses, pager.Access{
+			Expert: pager.ExpertID(e), Slot: pager.Slot(e), Hit: true,
+		})
+	}
+	out.plan.Hits = s.Experts
+	return out
+}
+
+// seconds is the median device time of what record records.
+func (b *bench) seconds(t testing.TB, record func(c *vk.Commands)) float64 {
+	t.Helper()
+	var times []float64
+	for range 12 {
+		c, err := b.compute.begin(false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		record(c)
+		v := b.schedule.next()
+		if err := b.compute.end(c, v); err != nil {
+			t.Fatal(err)
+		}
+		b.times = moe.StepTimes{}
+		if err := b.finish(t.Context(), v); err != nil {
+			t.Fatal(err)
+		}
+		times = append(times, b.times.Compute.Seconds())
+	}
+	slices.Sort(times)
+	return times[len(times)/2]
+}
+
+// BenchmarkExperts times both products of all experts of a layer on the device.
+func BenchmarkExperts(b *testing.B) {
+	be := open(b, Options{})
+	for form := moe.GELU; form <= moe.SwiGLU; form++ {
+		for dtype := moe.F32; dtype <= moe.BF16; dtype++ {
+			for _, rows := range []int{1, 2, 4, 8, 11, 16, 24, 64, 256} {
+				name := fmt.Sprintf("form=%s/dtype=%s/rows=%d", form, dtype, rows)
+				b.Run(name, func(b *testing.B) {
+					s := benchShape(be, form, dtype)
+					x := newBench(b, be, s, rows)
+					var seconds float64
+					for b.Loop() {
+						seconds = x.seconds(b, func(c *vk.Commands) { x.recordExperts(c, x.plan.Accesses) })
+					}
+					b.ReportMetric(float64(s.BankBytes())/seconds/1e9, "weight-GB/s")
+					b.ReportMetric(float64(s.ExpertFlops())*float64(rows*s.Experts)/seconds/1e12, "TFLOP/s")
+					b.ReportMetric(seconds*1e6, "device-µs")
+				})
+			}
+		}
+	}
+}
+
+// BenchmarkRouter times everything of a layer before and after the experts.
+func BenchmarkRouter(b *testing.B) {
+	be := open(b, Options{})
+	for _, rows := range []int{1, 16} {
+		b.Run(fmt.Sprintf("rows=%d", rows), func(b *testing.B) {
+			x := newBench(b, be, benchShape(be, moe.GELU, moe.F16), rows)
+			batch := &moe.Batch{Tokens: rows * x.cfg.Shape.Experts}
+			var router, combine float64
+			for b.Loop() {
+				router = x.seconds(b, func(c *vk.Commands) { x.recordRouter(c, batch, 0) })
+				combine = x.seconds(b, func(c *vk.Commands) { x.recordCombine(c, batch, 0) })
+			}
+			b.ReportMetric(router*1e6, "router-µs")
+			b.ReportMetric(combine*1e6, "combine-µs")
+		})
+	}
+}

@@ -1,0 +1,215 @@
+//go:build cgo && linux
+
+package vulkan
+
+import (
+	"context"
+	"encoding/binary"
+
+	"ufm/moe"
+	"ufm/pager"
+	"ufm/vk"
+)
+
+// recordRouter records everything that leads to the layer's groups: gate product,
+// top-k, grouping of rows by expert, gathering of inputs.
+func (r *runner) recordRouter(c *vk.Commands, b *moe.Batch, l int) {
+	s, m, k := r.cfg.Shape, r.memory, r.kernels
+	in, tokens := r.layout.In, b.Tokens
+	state := int64(4 * tokens * in)
+	choices := tokens * s.TopK
+	if l == 0 || b.PerLayer {
+		if r.newInput {
+			c.Copy(m.input, 0, m.staged, 0, int64(4*r.inputs/s.DModel*in))
+			c.Barrier()
+			r.newInput = false
+		}
+		from := int64(0)
+		if b.PerLayer {
+			from = int64(l) * state
+		}
+		c.Copy(m.x, 0, m.input, from, state)
+		c.Barrier()
+	}
+	if b.Capture != nil {
+		c.Copy(m.captureInput, int64(l)*state, m.x, 0, state)
+	}
+	c.Dispatch(k.gate, pushBytes(pushGate{
+		X: m.x.Address(), Gate: m.gates.Address() + uint64(4*l*s.Experts*in),
+		Logits: m.logits.Address(),
+		D4:     uint32(in / 4), Tokens: uint32(tokens), Experts: uint32(s.Experts),
+	}), over(s.Experts, gateExperts), over(tokens, k.gateTokens), 1)
+	c.Barrier()
+	given := uint64(0)
+	if b.Routing != nil {
+		given = m.routing.Address() + uint64(4*l*choices)
+	}
+	normalize := uint32(0)
+	if s.NormTopK {
+		normalize = 1
+	}
+	c.Dispatch(k.topk, pushBytes(pushTopK{
+		Logits: m.logits.Address(), Given: given, Ids: m.ids.Address(), Weights: m.weights.Address(),
+		Experts: uint32(s.Experts), TopK: uint32(s.TopK), Normalize: normalize,
+	}), tokens, 1, 1)
+	c.Barrier()
+	if b.Capture != nil {
+		n := int64(4 * choices)
+		c.Copy(m.captureExperts, int64(l)*n, m.ids, 0, n)
+		c.Copy(m.captureWeights, int64(l)*n, m.weights, 0, n)
+	}
+	quads := (choices + 3*min(s.Experts, choices)) / 4
+	c.Dispatch(k.group, pushBytes(pushGroup{
+		Ids: m.ids.Address(), Counts: m.counts.Address(),
+		Rows: m.rows.Address(), Position: m.position.Address(),
+		Choices: uint32(choices), TopK: uint32(s.TopK), Experts: uint32(s.Experts),
+		Quads: uint32(quads),
+	}), 1, 1, 1)
+	c.Barrier()
+	c.Dispatch(k.gather, pushBytes(pushGather{
+		X: m.x.Address(), Rows: m.rows.Address(), Gathered: m.gathered.Address(), D: uint32(in),
+	}), over(in, gatherThreads), quads, 1)
+	c.Barrier()
+}
+
+// recordCombine records the end of a layer: the weighted sum of expert outputs and, in a
+// chain, the next layer's input.
+func (r *runner) recordCombine(c *vk.Commands, b *moe.Batch, l int) {
+	m := r.memory
+	chained := uint32(0)
+	if !b.PerLayer {
+		chained = 1
+	}
+	c.Barrier()
+	c.Dispatch(r.kernels.combine, pushBytes(pushCombine{
+		Y: m.y.Address(), Position: m.position.Address(), Weights: m.weights.Address(),
+		X: m.x.Address(), Moe: m.moe.Address(),
+		D: uint32(r.layout.In), DModel: uint32(r.cfg.Shape.DModel),
+		TopK: uint32(r.cfg.Shape.TopK), Chained: chained,
+	}), b.Tokens, 1, 1)
+	c.Barrier()
+	if b.Capture != nil {
+		state := int64(4 * b.Tokens * r.layout.In)
+		c.Copy(m.captureOutput, int64(l)*state, m.moe, 0, state)
+		c.Barrier()
+	}
+}
+
+// recordTail records what follows a layer's experts: combine, and the next layer's
+// router. So a layer with nothing missing is one submission.
+func (r *runner) recordTail(c *vk.Commands, b *moe.Batch, l int) {
+	r.recordCombine(c, b, l)
+	if l+1 < r.cfg.Shape.Layers {
+		r.recordRouter(c, b, l+1)
+	}
+}
+
+// runGroup records a group and what follows it; it returns the value of the compute
+// timeline that ends it. In ufm and baseline the caller submits all of it at once.
+func (r *runner) runGroup(ctx context.Context, b *moe.Batch, l int, p pager.Plan) (uint64, error) {
+	switch r.cfg.Mode {
+	case moe.Naive:
+		return r.runNaive(ctx, b, l, p)
+	case moe.Published:
+		return r.runPublished(ctx, b, l, p)
+	}
+	ops := r.schedule.group(p)
+	for i, o := range ops {
+		if err := r.recordOp(o, p, b, l, i == len(ops)-1); err != nil {
+			return 0, err
+		}
+	}
+	return r.schedule.compute, nil
+}
+
+// recordOp records one op of a plan; the last one of a group takes the tail along.
+func (r *runner) recordOp(o op, p pager.Plan, b *moe.Batch, l int, last bool) error {
+	accesses := p.Accesses[o.first:o.last]
+	if o.upload {
+		return r.recordUpload(o, accesses)
+	}
+	c, err := r.compute.begin(o.afterWrite > 0)
+	if err != nil {
+		return err
+	}
+	r.recordExperts(c, accesses)
+	if last {
+		r.recordTail(c, b, l)
+	}
+	return r.compute.end(c, o.signal, r.transferPoints(o.afterWrite)...)
+}
+
+// transferPoints are the waits for value v of the transfer timeline: every queue copies a
+// part of each upload.
+func (r *runner) transferPoints(v uint64) []vk.Point {
+	if v == 0 {
+		return nil
+	}
+	points := make([]vk.Point, len(r.transfers))
+	for i, t := range r.transfers {
+		points[i] = vk.Point{Timeline: t.timeline, Value: v}
+	}
+	return points
+}
+
+// recordExperts records both products of some experts: one dispatch for each product and
+// class of rows, over a flat list of tiles.
+func (r *runner) recordExperts(c *vk.Commands, accesses []pager.Access) {
+	k, m := r.kernels, r.memory
+	counts := r.counts()
+	layer := r.cfg.Shape.Paging().Layer(accesses[0].Expert) * r.cfg.Shape.Experts
+	quadOf := r.quadOf(counts)
+	first := make([]int, len(k.classes)+1)
+	tiles := m.tiles.Bytes()
+	for class, rows := range k.classes {
+		first[class] = r.tilesUsed
+		for _, a := range accesses {
+			e := int(a.Expert) - layer
+			if k.class(int(counts[e])) != class {
+				continue
+			}
+			address := r.pool.at(int(a.Slot)).address()
+			for row := 0; row < int(counts[e]); row += rows {
+				t := tiles[r.tilesUsed*tileBytes:]
+				binary.LittleEndian.PutUint64(t, address)
+				binary.LittleEndian.PutUint32(t[8:], uint32(quadOf[e]+row/4))
+				binary.LittleEndian.PutUint32(t[12:], uint32(min(rows, int(counts[e])-row)))
+				r.tilesUsed++
+			}
+		}
+	}
+	first[len(k.classes)] = r.tilesUsed
+	r.recordProduct(c, &k.up, m.gathered, m.hidden, first)
+	c.Barrier()
+	r.recordProduct(c, &k.down, m.hidden, m.y, first)
+}
+
+// quadOf is the first quad of each expert, as group.comp lays the rows out.
+func (r *runner) quadOf(counts []uint32) []int {
+	quads := make([]int, len(counts))
+	next := 0
+	for e, n := range counts {
+		quads[e] = next
+		next += int(n+3) / 4
+	}
+	return quads
+}
+
+// recordProduct dispatches one product for every class that has tiles: those of class i
+// are first[i] to first[i+1].
+func (r *runner) recordProduct(c *vk.Commands, p *product, src, dst *vk.Buffer, first []int) {
+	for i, pipeline := range p.pipelines {
+		n := first[i+1] - first[i]
+		if n == 0 {
+			continue
+		}
+		c.Dispatch(pipeline, pushBytes(pushExpert{
+			Tiles: r.memory.tiles.Address(), Src: src.Address(), Dst: dst.Address(),
+			Weight: uint64(p.weight), Gate: uint64(p.gate),
+			Inputs: uint32(p.inputs), Outputs: uint32(p.outputs), First: uint32(first[i]),
+		}), over(p.outputs, p.columns[i]), n, 1)
+	}
+}
+
+// over is the number of pieces of size that cover n.
+func over(n, size int) int { return (n + size - 1) / size }

@@ -1,0 +1,120 @@
+//go:build cgo && linux
+
+package vulkan
+
+import (
+	"errors"
+
+	"ufm/moe"
+	"ufm/vk"
+)
+
+// memory is everything a runner allocates but the pool. Rows of d_model and d_hidden are
+// padded as in moe.Layout; quads are the rows of experts in fours.
+type memory struct {
+	device *vk.Device
+	all    []*vk.Buffer
+	err    error
+
+	quads int // most that a step can need
+
+	// On the device.
+	input    *vk.Buffer // (layers or 1, tokens, in): what the caller gave
+	x        *vk.Buffer // (tokens, in): what the layer under way works on
+	gates    *vk.Buffer // (layers, experts, in)
+	logits   *vk.Buffer // (tokens, experts)
+	ids      *vk.Buffer // (tokens, top_k)
+	weights  *vk.Buffer // (tokens, top_k)
+	rows     *vk.Buffer // (quads, 4): tokens
+	position *vk.Buffer // (tokens, top_k): rows
+	gathered *vk.Buffer // (quads, in) of vec4
+	hidden   *vk.Buffer // (quads, hidden) of vec4
+	y        *vk.Buffer // (quads, in) of vec4
+	moe      *vk.Buffer // (tokens, in)
+
+	// On the host, for the device to read or write.
+	staged  *vk.Buffer // as input
+	routing *vk.Buffer // (layers, tokens, top_k)
+	counts  *vk.Buffer // (experts): rows of each in this layer
+	tiles   *vk.Buffer // (tiles of a group)
+	staging *vk.Buffer // one expert: Naive
+
+	// Made when a step is first captured.
+	captureInput, captureOutput    *vk.Buffer // (layers, tokens, in)
+	captureExperts, captureWeights *vk.Buffer // (layers, tokens, top_k)
+}
+
+const tileBytes = 16 // struct Tile of expert.comp
+
+// newMemory allocates for steps of up to tokens.
+func newMemory(d *vk.Device, cfg moe.RunConfig) (*memory, error) {
+	s, l := cfg.Shape, moe.NewLayout(cfg.Shape)
+	m := &memory{device: d}
+	tokens, experts, in := int64(cfg.MaxTokens), int64(s.Experts), int64(l.In)
+	choices := tokens * int64(s.TopK)
+	quads := (choices + 3*min(experts, choices)) / 4
+	m.quads = int(quads)
+
+	m.input = m.new(vk.DeviceLocal, 4*int64(s.Layers)*tokens*in)
+	m.x = m.new(vk.DeviceLocal, 4*tokens*in)
+	m.gates = m.new(vk.DeviceLocal, 4*int64(s.Layers)*experts*in)
+	m.logits = m.new(vk.DeviceLocal, 4*tokens*experts)
+	m.ids = m.new(vk.DeviceLocal, 4*choices)
+	m.weights = m.new(vk.DeviceLocal, 4*choices)
+	m.rows = m.new(vk.DeviceLocal, 16*quads)
+	m.position = m.new(vk.DeviceLocal, 4*choices)
+	m.gathered = m.new(vk.DeviceLocal, 16*quads*in)
+	m.hidden = m.new(vk.DeviceLocal, 16*quads*int64(l.Hidden))
+	m.y = m.new(vk.DeviceLocal, 16*quads*in)
+	m.moe = m.new(vk.DeviceLocal, 4*tokens*in)
+
+	m.staged = m.new(vk.HostCoherent, 4*int64(s.Layers)*tokens*in)
+	m.routing = m.new(vk.HostCoherent, 4*int64(s.Layers)*choices)
+	m.counts = m.new(vk.HostCached, 4*experts)
+	m.tiles = m.new(vk.HostCoherent, tileBytes*(quads+experts))
+	if cfg.Mode == moe.Naive {
+		m.staging = m.new(vk.HostCached, l.Bytes)
+	}
+	if m.err != nil {
+		return nil, errors.Join(m.err, m.Close())
+	}
+	clear(m.staged.Words()) // the padding of rows stays zero
+	return m, nil
+}
+
+// capture makes the buffers that a captured step is copied to.
+func (m *memory) capture(s moe.Shape, tokens int) error {
+	if m.captureInput != nil {
+		return nil
+	}
+	states := 4 * int64(s.Layers) * int64(tokens) * int64(moe.NewLayout(s).In)
+	choices := 4 * int64(s.Layers) * int64(tokens) * int64(s.TopK)
+	m.captureInput = m.new(vk.HostCached, states)
+	m.captureOutput = m.new(vk.HostCached, states)
+	m.captureExperts = m.new(vk.HostCached, choices)
+	m.captureWeights = m.new(vk.HostCached, choices)
+	return m.err
+}
+
+func (m *memory) new(kind vk.Memory, size int64) *vk.Buffer {
+	if m.err != nil {
+		return nil
+	}
+	b, err := m.device.NewBuffer(kind, size, "activations")
+	if err != nil {
+		m.err = err
+		return nil
+	}
+	m.all = append(m.all, b)
+	return b
+}
+
+// Close frees all buffers.
+func (m *memory) Close() error {
+	var errs []error
+	for _, b := range m.all {
+		errs = append(errs, b.Close())
+	}
+	m.all = nil
+	return errors.Join(errs...)
+}

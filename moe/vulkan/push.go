@@ -1,0 +1,58 @@
+//go:build cgo && linux
+
+package vulkan
+
+import (
+	"bytes"
+	"encoding/binary"
+)
+
+// The push constants of the kernels, field for field as in the shaders (scalar layout:
+// eight-byte fields first, so there is no padding).
+type (
+	pushGate struct {
+		X, Gate, Logits     uint64
+		D4, Tokens, Experts uint32
+	}
+	pushTopK struct {
+		Logits, Given, Ids, Weights uint64
+		Experts, TopK, Normalize    uint32
+	}
+	pushGroup struct {
+		Ids, Counts, Rows, Position   uint64
+		Choices, TopK, Experts, Quads uint32
+	}
+	pushGather struct {
+		X, Rows, Gathered uint64
+		D                 uint32
+	}
+	pushExpert struct {
+		Tiles, Src, Dst, Weight, Gate uint64
+		Inputs, Outputs, First        uint32
+	}
+	pushCombine struct {
+		Y, Position, Weights, X, Moe uint64
+		D, DModel, TopK, Chained     uint32
+	}
+	pushRead struct {
+		Src, Dst uint64
+	}
+	pushFlops struct {
+		Dst    uint64
+		Rounds uint32
+		Factor float32
+	}
+)
+
+// pushSize is the size of a push constant block in bytes.
+func pushSize(push any) int { return binary.Size(push) }
+
+// pushBytes encodes a push constant block.
+func pushBytes(push any) []byte {
+	var b bytes.Buffer
+	b.Grow(128)
+	if err := binary.Write(&b, binary.LittleEndian, push); err != nil {
+		panic("vulkan: push constants: " + err.Error()) // a block of another kind than these
+	}
+	return b.Bytes()
+}

@@ -1,0 +1,255 @@
+//go:build cgo && linux
+
+package vulkan
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"ufm/moe"
+	"ufm/pager"
+	"ufm/vk"
+)
+
+// runner runs one model in one mode on a device; it is the pager's Uploader.
+type runner struct {
+	device    *vk.Device
+	cfg       moe.RunConfig
+	layout    moe.Layout
+	place     *moe.Placement
+	schedule  *scheduler
+	kernels   *kernels
+	memory    *memory
+	pool      *arena
+	bank      *bank
+	batches   []*batch // of each queue; the compute queue's first
+	compute   *recorder
+	transfers []*recorder // one a transfer queue, or one on the compute queue
+
+	owned []io.Closer // closed in reverse
+
+	tilesUsed int // in memory.tiles, since the host last waited
+	experts   []pager.ExpertID
+	inputs    int  // values of the input that is there
+	newInput  bool // it is on the host yet
+	moved     int64
+	waits     int
+	times     moe.StepTimes // of the step under way
+	failed    error         // a step that failed leaves the device in no known state
+}
+
+// NewRunner compiles the kernels and takes the pool and the activations.
+func (b *backend) NewRunner(cfg moe.RunConfig) (moe.Runner, error) {
+	if err := cfg.Shape.Validate(); err != nil {
+		return nil, err
+	}
+	if cfg.MaxTokens < 1 {
+		return nil, fmt.Errorf("vulkan: %d tokens a step, want at least 1", cfg.MaxTokens)
+	}
+	r := &runner{device: b.device, cfg: cfg, layout: moe.NewLayout(cfg.Shape)}
+	if err := r.open(b); err != nil {
+		return nil, errors.Join(memoryError(err), r.Close())
+	}
+	return r, nil
+}
+
+// open takes the pool first: it is what does not fit, if anything does not.
+func (r *runner) open(b *backend) (err error) {
+	if r.place, err = moe.NewPlacement(r.cfg, r); err != nil {
+		return err
+	}
+	slots, each := r.place.Slots(), r.layout.Bytes
+	if r.pool, err = newArena(r.device, vk.DeviceLocal, slots, each, r.poolName()); err != nil {
+		return err
+	}
+	r.own(r.pool)
+	if r.memory, err = newMemory(r.device, r.cfg); err != nil {
+		return err
+	}
+	r.own(r.memory)
+	if r.kernels, err = b.kernelsFor(r.cfg.Shape, r.cfg.MaxTokens); err != nil {
+		return err
+	}
+	if err = r.openQueues(); err != nil {
+		return err
+	}
+	r.schedule = newScheduler(slots, each)
+	return nil
+}
+
+// openQueues makes a recorder for the compute queue and one for each transfer queue.
+func (r *runner) openQueues() (err error) {
+	computes := &batch{queue: r.device.Compute()}
+	r.batches = []*batch{computes}
+	if r.compute, err = newRecorder(r.device, computes); err != nil {
+		return err
+	}
+	r.own(r.compute)
+	for _, q := range r.device.Transfers() {
+		b := computes
+		if q != computes.queue {
+			b = &batch{queue: q}
+			r.batches = append(r.batches, b)
+		}
+		t, err := newRecorder(r.device, b)
+		if err != nil {
+			return err
+		}
+		r.own(t)
+		r.transfers = append(r.transfers, t)
+	}
+	return nil
+}
+
+func (r *runner) own(c io.Closer) { r.owned = append(r.owned, c) }
+
+func (r *runner) poolName() string {
+	return fmt.Sprintf("a pool of %d experts of %d bytes", r.place.Slots(), r.layout.Bytes)
+}
+
+// Upload is called by the pager inside Request; the group's plan has the same uploads,
+// and with them what they must wait for, so that they are submitted from there.
+func (r *runner) Upload([]pager.Upload, bool) error { return nil }
+
+// Attach brings the gates, and in Baseline every expert, to the device.
+func (r *runner) Attach(ctx context.Context, b moe.Bank) error {
+	bank, ok := b.(*bank)
+	if !ok || bank.device != r.device {
+		return errors.New("vulkan: the bank belongs to another backend")
+	}
+	if bank.model.Shape() != r.cfg.Shape {
+		return fmt.Errorf("vulkan: the bank's shape %+v is not the runner's %+v",
+			bank.model.Shape(), r.cfg.Shape)
+	}
+	r.bank = bank
+	if err := r.uploadGates(ctx); err != nil {
+		return err
+	}
+	if r.cfg.Mode == moe.Baseline {
+		return r.uploadAll(ctx)
+	}
+	return nil
+}
+
+// uploadGates copies the router weights of all layers, through a staging buffer.
+func (r *runner) uploadGates(ctx context.Context) error {
+	staging, err := r.device.NewBuffer(vk.HostCoherent, r.memory.gates.Size(), "router weights")
+	if err != nil {
+		return memoryError(err)
+	}
+	defer staging.Close()
+	s := r.cfg.Shape
+	dst := staging.Floats()
+	clear(dst)
+	for l := range s.Layers {
+		gate, err := r.bank.model.Router(l)
+		if err != nil {
+			return err
+		}
+		padRows(dst[l*s.Experts*r.layout.In:], gate, s.DModel, r.layout.In)
+	}
+	c, err := r.compute.begin(false)
+	if err != nil {
+		return err
+	}
+	c.Copy(r.memory.gates, 0, staging, 0, staging.Size())
+	c.Barrier()
+	v := r.schedule.next()
+	if err := r.compute.end(c, v); err != nil {
+		return err
+	}
+	return r.finish(ctx, v)
+}
+
+// uploadAll fills the pool, slot e with expert e, some hundred megabytes a batch so that
+// ctx can end it.
+func (r *runner) uploadAll(ctx context.Context) error {
+	batch := max(1, int((256<<20)/r.layout.Bytes))
+	universe := r.place.Slots()
+	for first := 0; first < universe; first += batch {
+		var accesses []pager.Access
+		for e := first; e < min(first+batch, universe); e++ {
+			accesses = append(accesses, pager.Access{Expert: pager.ExpertID(e), Slot: pager.Slot(e)})
+		}
+		o := r.schedule.prefetch(accesses)
+		if err := r.recordUpload(o, accesses); err != nil {
+			return err
+		}
+		if err := r.submitAll(); err != nil {
+			return err
+		}
+		for _, t := range r.transfers {
+			if err := t.timeline.Wait(ctx, o.signal); err != nil {
+				return err
+			}
+			t.recycle()
+		}
+	}
+	r.moved = 0
+	return nil
+}
+
+// finish submits everything and waits for value v of the compute timeline. Then every
+// command buffer is the host's again: computes wait for their uploads.
+func (r *runner) finish(ctx context.Context, v uint64) error {
+	if err := r.submitAll(); err != nil {
+		return err
+	}
+	r.waits++
+	if err := r.compute.timeline.Wait(ctx, v); err != nil {
+		return err
+	}
+	if err := r.collectTimes(); err != nil {
+		return err
+	}
+	r.compute.recycle()
+	for _, t := range r.transfers {
+		t.recycle()
+	}
+	r.tilesUsed = 0
+	return nil
+}
+
+// submitAll sends what has been recorded: uploads first, so that the link starts.
+func (r *runner) submitAll() error {
+	for i := len(r.batches) - 1; i >= 0; i-- {
+		if err := r.batches[i].submit(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Stats counts what the placement decided.
+func (r *runner) Stats() pager.Stats { return r.place.Stats() }
+
+// Moved is the bytes of experts copied, both ways together.
+func (r *runner) Moved() int64 { return r.moved }
+
+// DeviceBytes is the most device memory that the process has taken.
+func (r *runner) DeviceBytes() int64 {
+	_, peak := r.device.DeviceMemory()
+	return peak
+}
+
+// Close waits for the device and frees everything.
+func (r *runner) Close() error {
+	var errs []error
+	if r.schedule != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		defer cancel()
+		errs = append(errs, r.finish(ctx, r.compute.last))
+		for _, t := range r.transfers {
+			errs = append(errs, t.timeline.Wait(ctx, t.last))
+		}
+	}
+	for _, c := range slices.Backward(r.owned) {
+		errs = append(errs, c.Close())
+	}
+	*r = runner{device: r.device, failed: errors.New("vulkan: runner is closed")}
+	return errors.Join(errs...)
+}

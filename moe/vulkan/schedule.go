@@ -1,0 +1,179 @@
+package vulkan
+
+import "ufm/pager"
+
+// op is one piece of a group's work: the uploads of some accesses, or the compute of
+// some accesses. On each timeline the ops of its kind signal ascending values.
+//
+//	compute  ──[hits 1]──[hits 2]──────────[misses 1]──[misses 2]──
+//	               │ slots free                ↑           ↑
+//	transfer ──────└──────────[misses 1]───────┘─[misses 2]┘
+type op struct {
+	upload      bool
+	first, last int    // accesses [first, last) of the plan
+	afterRead   uint64 // value of the compute timeline to wait for, 0: none
+	afterWrite  uint64 // value of the transfer timeline to wait for, 0: none
+	signal      uint64 // value of its own timeline when done
+}
+
+// scheduler turns plans into ops. It knows for every slot which compute read it last
+// and which upload wrote it last, as values of the two timelines; so a slot is
+// overwritten only after its last reader, and read only after its upload, by waits on
+// the device alone.
+type scheduler struct {
+	expertBytes int64
+	read        []uint64 // by slot: compute value of its last reader
+	written     []uint64 // by slot: transfer value of its last upload
+	compute     uint64   // last value given out on the compute timeline
+	transfer    uint64   // last value given out on the transfer timeline
+	ops         []op
+	chunkOf     []int32 // by slot: 1 + the chunk of this group that uses it, while cutting
+}
+
+func newScheduler(slots int, expertBytes int64) *scheduler {
+	return &scheduler{
+		expertBytes: expertBytes,
+		read:        make([]uint64, slots),
+		written:     make([]uint64, slots),
+		chunkOf:     make([]int32, slots),
+	}
+}
+
+const (
+	// Uploads smaller than this are bundled: a chunk costs the compute queue two
+	// barriers and a wait, about as long as the link takes for this many bytes.
+	chunkBytes = 2 << 20
+	// A group is not cut into more miss chunks than this.
+	maxChunks = 64
+)
+
+// group schedules a plan whose hits come first. The ops come in an order in which a
+// single queue can run them; they belong to the scheduler until its next call.
+func (s *scheduler) group(plan pager.Plan) []op {
+	s.ops = s.ops[:0]
+	for first := 0; first < plan.Hits; {
+		last := s.endOfHits(plan, first)
+		s.computeOp(plan, first, last)
+		first = last
+	}
+	chunk := s.missChunk(len(plan.Accesses) - plan.Hits)
+	for first := plan.Hits; first < len(plan.Accesses); {
+		last := s.endOfMisses(plan, first, chunk)
+		s.uploadOp(plan.Accesses, first, last)
+		s.computeOp(plan, first, last)
+		first = last
+	}
+	return s.ops
+}
+
+// singly schedules a plan of any order access by access, runs of hits together: for the
+// modes that wait for every upload.
+func (s *scheduler) singly(plan pager.Plan) []op {
+	s.ops = s.ops[:0]
+	for first := 0; first < len(plan.Accesses); {
+		last := first + 1
+		if plan.Accesses[first].Hit {
+			for last < len(plan.Accesses) && plan.Accesses[last].Hit {
+				last++
+			}
+		} else {
+			s.uploadOp(plan.Accesses, first, last)
+		}
+		s.computeOp(plan, first, last)
+		first = last
+	}
+	return s.ops
+}
+
+// prefetch schedules uploads that belong to no group yet.
+func (s *scheduler) prefetch(accesses []pager.Access) op {
+	s.ops = s.ops[:0]
+	s.uploadOp(accesses, 0, len(accesses))
+	return s.ops[0]
+}
+
+// next gives out a value of the compute timeline for work between groups.
+func (s *scheduler) next() uint64 {
+	s.compute++
+	return s.compute
+}
+
+// endOfHits cuts the hits so that slots which misses of this group take are free early.
+// The first chunk is an eighth of the misses: where memory is at least seven times as
+// fast as the link, that costs less than 2 % of the upload time. Then chunks double.
+func (s *scheduler) endOfHits(plan pager.Plan, first int) int {
+	misses := plan.Accesses[plan.Hits:]
+	if !evictsMember(plan) {
+		return plan.Hits
+	}
+	size := max(1, len(misses)/8, first)
+	return min(first+size, plan.Hits)
+}
+
+// evictsMember reports whether a miss takes the slot of one of the plan's hits.
+func evictsMember(plan pager.Plan) bool {
+	hits := plan.Accesses[:plan.Hits]
+	for _, m := range plan.Accesses[plan.Hits:] {
+		if m.Evicted == pager.NoExpert {
+			continue
+		}
+		lo, hi := 0, len(hits) // hits ascend
+		for lo < hi {
+			mid := (lo + hi) / 2
+			if hits[mid].Expert < m.Evicted {
+				lo = mid + 1
+			} else {
+				hi = mid
+			}
+		}
+		if lo < len(hits) && hits[lo].Expert == m.Evicted {
+			return true
+		}
+	}
+	return false
+}
+
+// missChunk is the number of misses that are uploaded and computed together.
+func (s *scheduler) missChunk(misses int) int {
+	bundle := int(chunkBytes / max(s.expertBytes, 1))
+	return max(1, bundle, (misses+maxChunks-1)/maxChunks)
+}
+
+// endOfMisses ends a chunk before a slot comes up twice in it.
+func (s *scheduler) endOfMisses(plan pager.Plan, first, chunk int) int {
+	mark := int32(first + 1)
+	last := first
+	for last < len(plan.Accesses) && last-first < chunk {
+		slot := plan.Accesses[last].Slot
+		if s.chunkOf[slot] == mark {
+			break
+		}
+		s.chunkOf[slot] = mark
+		last++
+	}
+	for _, a := range plan.Accesses[first:last] {
+		s.chunkOf[a.Slot] = 0
+	}
+	return last
+}
+
+func (s *scheduler) uploadOp(accesses []pager.Access, first, last int) {
+	o := op{upload: true, first: first, last: last}
+	s.transfer++
+	o.signal = s.transfer
+	for _, a := range accesses[first:last] {
+		o.afterRead = max(o.afterRead, s.read[a.Slot])
+		o.afterWrite = max(o.afterWrite, s.written[a.Slot])
+		s.written[a.Slot] = o.signal
+	}
+	s.ops = append(s.ops, o)
+}
+
+func (s *scheduler) computeOp(plan pager.Plan, first, last int) {
+	o := op{first: first, last: last, signal: s.next()}
+	for _, a := range plan.Accesses[first:last] {
+		o.afterWrite = max(o.afterWrite, s.written[a.Slot])
+		s.read[a.Slot] = o.signal
+	}
+	s.ops = append(s.ops, o)
+}

@@ -1,0 +1,155 @@
+//go:build cgo && linux
+
+package vulkan
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"ufm/moe"
+	"ufm/pager"
+)
+
+// Step runs a batch through all layers. The host waits once a layer, for the router.
+func (r *runner) Step(ctx context.Context, b *moe.Batch) (moe.StepTimes, error) {
+	if r.failed != nil {
+		return moe.StepTimes{}, r.failed
+	}
+	if err := r.check(b); err != nil {
+		return moe.StepTimes{}, err
+	}
+	if err := r.step(ctx, b); err != nil {
+		r.failed = err
+		return moe.StepTimes{}, err
+	}
+	return r.times, nil
+}
+
+func (r *runner) check(b *moe.Batch) error {
+	s := r.cfg.Shape
+	inputs := b.Tokens * s.DModel
+	if b.PerLayer {
+		inputs *= s.Layers
+	}
+	switch {
+	case r.bank == nil:
+		return fmt.Errorf("vulkan: step before Attach")
+	case b.Tokens < 1 || b.Tokens > r.cfg.MaxTokens:
+		return fmt.Errorf("vulkan: step of %d tokens, want 1 to %d", b.Tokens, r.cfg.MaxTokens)
+	case len(b.Input) != inputs && (b.Input != nil || r.inputs != inputs):
+		return fmt.Errorf("vulkan: step input of %d values, want %d", len(b.Input), inputs)
+	case b.Routing != nil && len(b.Routing) != s.Layers*b.Tokens*s.TopK:
+		return fmt.Errorf("vulkan: routing of %d ids, want %d", len(b.Routing),
+			s.Layers*b.Tokens*s.TopK)
+	}
+	for _, id := range b.Routing {
+		if id >= uint32(s.Experts) {
+			return fmt.Errorf("vulkan: routing names expert %d of %d", id, s.Experts)
+		}
+	}
+	return nil
+}
+
+func (r *runner) step(ctx context.Context, b *moe.Batch) error {
+	start := time.Now()
+	r.times = moe.StepTimes{Timed: true}
+	submits, waits := r.submits(), r.waits
+	if err := r.fillInputs(b); err != nil {
+		return err
+	}
+	c, err := r.compute.begin(false)
+	if err != nil {
+		return err
+	}
+	r.recordRouter(c, b, 0)
+	value := r.schedule.next()
+	if err := r.compute.end(c, value); err != nil {
+		return err
+	}
+	for l := range r.cfg.Shape.Layers {
+		if err := r.finish(ctx, value); err != nil {
+			return err
+		}
+		plan, err := r.place.Request(r.group(b, l))
+		if err != nil {
+			return err
+		}
+		if value, err = r.runGroup(ctx, b, l, plan); err != nil {
+			return err
+		}
+	}
+	if err := r.finish(ctx, value); err != nil {
+		return err
+	}
+	r.readCapture(b)
+	r.times.Wall = time.Since(start)
+	r.times.Submits = r.submits() - submits
+	r.times.Waits = r.waits - waits
+	return nil
+}
+
+func (r *runner) submits() int {
+	n := 0
+	for _, b := range r.batches {
+		n += b.submits
+	}
+	return n
+}
+
+// group reads the router's counts: the experts of layer l that have rows.
+func (r *runner) group(b *moe.Batch, l int) pager.Group {
+	r.experts = r.experts[:0]
+	for e, n := range r.counts() {
+		if n > 0 {
+			r.experts = append(r.experts, r.cfg.Shape.Paging().ID(l, e))
+		}
+	}
+	return pager.Group{Step: b.Step, Layer: l, Phase: b.Phase, Experts: r.experts}
+}
+
+// counts are the rows of each expert of the layer under way.
+func (r *runner) counts() []uint32 { return r.memory.counts.Words()[:r.cfg.Shape.Experts] }
+
+// fillInputs writes the step's inputs where the device reads them.
+func (r *runner) fillInputs(b *moe.Batch) error {
+	s := r.cfg.Shape
+	if b.Capture != nil {
+		if err := r.memory.capture(s, r.cfg.MaxTokens); err != nil {
+			return memoryError(err)
+		}
+	}
+	if b.Input != nil {
+		padRows(r.memory.staged.Floats(), b.Input, s.DModel, r.layout.In)
+		r.inputs, r.newInput = len(b.Input), true
+	}
+	copy(r.memory.routing.Words(), b.Routing)
+	return nil
+}
+
+// readCapture copies what the device left for the host.
+func (r *runner) readCapture(b *moe.Batch) {
+	c := b.Capture
+	if c == nil {
+		return
+	}
+	s := r.cfg.Shape
+	cutRows(c.Input, r.memory.captureInput.Floats(), s.DModel, r.layout.In)
+	cutRows(c.Output, r.memory.captureOutput.Floats(), s.DModel, r.layout.In)
+	copy(c.Experts, r.memory.captureExperts.Words())
+	copy(c.Weights, r.memory.captureWeights.Floats())
+}
+
+// padRows copies rows of width values into rows of padded values; the rest stays.
+func padRows(dst, src []float32, width, padded int) {
+	for i := 0; i*width < len(src); i++ {
+		copy(dst[i*padded:], src[i*width:(i+1)*width])
+	}
+}
+
+// cutRows is the inverse of padRows, for as many rows as dst holds.
+func cutRows(dst, src []float32, width, padded int) {
+	for i := 0; i*width < len(dst); i++ {
+		copy(dst[i*width:(i+1)*width], src[i*padded:])
+	}
+}

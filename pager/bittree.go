@@ -1,0 +1,50 @@
+package pager
+
+import "math/bits"
+
+// bitTree is a set of small integers that finds its largest member in O(log₆₄ n).
+// A bit of levels[i+1] tells whether a word of levels[i] has any bit set.
+type bitTree struct {
+	levels [][]uint64
+}
+
+func newBitTree(n int) bitTree {
+	var t bitTree
+	for {
+		n = (n + 63) / 64
+		t.levels = append(t.levels, make([]uint64, n))
+		if n <= 1 {
+			return t
+		}
+	}
+}
+
+func (t bitTree) set(i int) {
+	for _, level := range t.levels {
+		level[i/64] |= 1 << (i % 64)
+		i /= 64
+	}
+}
+
+func (t bitTree) clear(i int) {
+	for _, level := range t.levels {
+		level[i/64] &^= 1 << (i % 64)
+		if level[i/64] != 0 {
+			return
+		}
+		i /= 64
+	}
+}
+
+// last is the largest member of a set that is not empty.
+func (t bitTree) last() int {
+	i := 0
+	for k := len(t.levels) - 1; k >= 0; k-- {
+		word := t.levels[k][i]
+		if word == 0 {
+			panic("pager: belady: evict from an empty pool")
+		}
+		i = i*64 + 63 - bits.LeadingZeros64(word)
+	}
+	return i
+}

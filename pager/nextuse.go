@@ -1,0 +1,222 @@
+package pager
+
+import "fmt"
+
+// nextUse evicts the expert that it expects to be needed last: Belady's rule on an
+// estimate. Layers come in a fixed cycle, so for a resident expert e
+//
+//	next(e) = d(layer(e)) + L × (1/p(e) − 1)      in turns of single layers
+//
+// where L is the number of layers, d (1..L) the turns until e's layer comes again,
+// and p the chance that the layer's group then uses e: if each of the layer's turns
+// used e with chance p, the first use would come after 1/p − 1 turns in vain.
+//
+// p is a weighted mean of three estimates, all learnt on the way:
+//
+//	the reuse hazard   of experts last used so many of their layer's turns ago
+//	its own frequency  since the start
+//	its own frequency  lately, over a window that forgets exponentially
+//
+// The last one follows changes of subject, where the second lags behind. Where every
+// expert is used at every step all three are 1, and the rule evicts from the layer
+// just executed, which is optimal on a sweep.
+//
+// p changes only at turns of e's layer, so the residents of a layer are a heap on p
+// that is rebuilt after its turn, when a miss next needs it. A miss compares the tops
+// of all layers: O(log n + layers), and one rebuild a turn at most.
+//
+//	layer   0       1       2       3            heaps, least likely first
+//	top    p=.02   p=.10   p=.01   p=.30
+//	due    t+2     t+3     t+4     t+1           now t: layer 2 was just executed
+//	next   due + L(1/p − 1), the largest goes
+//
+// Chances are fixed-point integers, so that every machine decides alike.
+type nextUse struct {
+	shape  Shape
+	window int
+
+	hazard  *hazard
+	habits  []habit    // (universe)
+	turns   []int64    // (layers): groups that the layer has had
+	heaps   layerHeaps // residents by chance
+	clock   int64      // layer turns so far, with those that a request skipped
+	at      int        // layer of the last group
+	due     []int64    // (layers): clock of the layer's next turn
+	prior   int64      // chance of an expert of which nothing is known
+	fading  []int64    // (ages): (1 − 1/window)^age
+	touches int64      // of experts, for their order
+}
+
+// habit is what is known of one expert, resident or not.
+type habit struct {
+	last   int64 // turn of its layer that last used it, from 1; 0: never
+	uses   int64
+	recent int64 // Σ over its uses of 1/window × (1 − 1/window)^(age at the last use)
+}
+
+const (
+	oneBits = 30
+	one     = int64(1) << oneBits // a chance of 1
+
+	// The weights of the three estimates, in sixteenths. The optimum is flat: equal
+	// thirds, or 8, 4 and 4, cost at most 0.5 points of hit rate on any trace tried.
+	weightHazard, weightLong, weightRecent = 6, 5, 5
+	weightBits                             = 4
+
+	priorTurns    = 8  // the prior weighs as much as this many turns
+	defaultWindow = 48 // turns
+)
+
+func newNextUse(shape Shape, window int) *nextUse {
+	n := shape.Universe()
+	p := &nextUse{
+		shape: shape, window: window, at: shape.Layers - 1,
+		habits: make([]habit, n),
+		turns:  make([]int64, shape.Layers),
+		heaps:  newLayerHeaps(shape),
+		due:    make([]int64, shape.Layers),
+		fading: make([]int64, 16*window), // ends at e⁻¹⁶
+	}
+	p.prior = one * int64(max(shape.TopK, 1)) / int64(shape.Experts)
+	p.hazard = newHazard(p.prior, int64(shape.Layers))
+	for l := range p.due {
+		p.due[l] = int64(l + 1)
+	}
+	weight := one
+	for age := range p.fading {
+		p.fading[age] = weight
+		weight -= weight / int64(window)
+	}
+	return p
+}
+
+func (p *nextUse) Name() string {
+	if p.window == defaultWindow {
+		return "nextuse"
+	}
+	return fmt.Sprintf("nextuse:window=%d", p.window)
+}
+
+// Begin moves the clock on to the layer and learns from the group.
+func (p *nextUse) Begin(layer int, hits, misses []ExpertID) {
+	for {
+		p.clock++
+		p.at = (p.at + 1) % p.shape.Layers
+		p.due[p.at] = p.clock + int64(p.shape.Layers)
+		if p.at == layer {
+			break
+		}
+	}
+	p.turns[layer]++
+	turn := p.turns[layer]
+	for _, e := range hits {
+		p.use(e, turn)
+	}
+	for _, e := range misses {
+		p.use(e, turn)
+	}
+	p.heaps.outdated[layer] = true
+	if p.hazard.stale(p.clock) {
+		p.hazard.learn(p.clock, p.habits, p.turns)
+	}
+}
+
+func (p *nextUse) use(e ExpertID, turn int64) {
+	h := &p.habits[e]
+	if h.last > 0 {
+		p.hazard.reused(turn - h.last)
+	}
+	h.recent = h.recent*p.faded(turn-h.last)>>oneBits + one/int64(p.window)
+	h.last = turn
+	h.uses++
+}
+
+func (p *nextUse) faded(age int64) int64 {
+	if age >= int64(len(p.fading)) {
+		return 0
+	}
+	return p.fading[age]
+}
+
+// Touch only moves e behind others of the same chance.
+func (p *nextUse) Touch(e ExpertID) {
+	p.touches++
+	p.heaps.touch(e, p.touches)
+}
+
+// Insert adds e to its layer's residents.
+func (p *nextUse) Insert(e ExpertID, _ bool) {
+	p.touches++
+	layer := p.shape.Layer(e)
+	m := member{expert: e, touched: p.touches}
+	if !p.heaps.outdated[layer] {
+		r := p.newRates(layer)
+		m.chance = r.chance(e)
+	}
+	p.heaps.insert(layer, m)
+}
+
+// Evict takes the top of the layer whose top is needed last.
+func (p *nextUse) Evict() ExpertID {
+	best, bestNext := -1, int64(0)
+	for l, due := range p.due {
+		if p.heaps.size[l] == 0 {
+			continue
+		}
+		if p.heaps.outdated[l] {
+			p.rebuild(l)
+		}
+		next := due<<waitBits + p.heaps.wait[l]
+		if best < 0 || next > bestNext || next == bestNext && p.heaps.older(l, best) {
+			best, bestNext = l, next
+		}
+	}
+	if best < 0 {
+		panic("pager: nextuse: evict from an empty pool")
+	}
+	return p.heaps.pop(best)
+}
+
+func (p *nextUse) rebuild(layer int) {
+	r := p.newRates(layer)
+	members := p.heaps.members(layer)
+	for i := range members {
+		members[i].chance = r.chance(members[i].expert)
+	}
+	p.heaps.heapify(layer)
+}
+
+// rates turns habits of one layer's experts into chances. It holds what they share,
+// so that no expert needs a division.
+type rates struct {
+	*nextUse
+	turn        int64 // turns of the layer so far
+	perTurn     int64 // 1 / (turns + those of the prior), in 2⁻⁶⁰
+	longPrior   int64 // the prior's part of the long frequency
+	perWeight   int64 // 1 / (windowed weight of all turns + that of the prior), in 2⁻³⁰
+	recentPrior int64 // the prior's part of the recent weight
+}
+
+func (p *nextUse) newRates(layer int) rates {
+	r := rates{nextUse: p, turn: p.turns[layer]}
+	r.perTurn = one * one / (r.turn + priorTurns)
+	r.longPrior = priorTurns * p.prior / (r.turn + priorTurns)
+	weight := one - p.faded(r.turn) + priorTurns*one/int64(p.window)
+	r.perWeight = one * one / weight
+	r.recentPrior = priorTurns * p.prior / int64(p.window)
+	return r
+}
+
+// chance is the p of the rule for the next turn of e's layer: 1 to one.
+func (r *rates) chance(e ExpertID) int64 {
+	h := &r.habits[e]
+	if h.last == 0 {
+		return r.prior
+	}
+	age := r.turn - h.last
+	long := h.uses*r.perTurn>>oneBits + r.longPrior
+	recent := h.recent*r.faded(age)>>oneBits + r.recentPrior
+	recent = recent * r.perWeight >> oneBits
+	sum := weightHazard*r.hazard.at(age+1) + weightLong*long + weightRecent*recent
+	return min(max(sum>>weightBits, 1), one)
+}

@@ -1,0 +1,48 @@
+#!/bin/sh
+# Every check that a change has to pass; CI runs nothing else.
+#
+# UFM_VULKAN=required   no Vulkan device is a failure, not a skip
+# UFM_TESTDATA=DIR      test data that is not part of the project
+# CI=true               test data that is missing is a failure, not a skip
+set -eu
+cd "$(dirname "$0")/.."
+
+step() {
+	printf '\n== %s\n' "$*" >&2
+	"$@"
+}
+
+before=$(git status --porcelain)
+
+step sh scripts/driver.sh
+step sh scripts/lint.sh
+step go test -race -timeout 8m ./...
+
+# The Vulkan suite once more under each kind of validation.
+if sh scripts/driver.sh --has-validation; then
+	for kind in core sync gpu; do
+		step env UFM_VALIDATION=$kind go test -timeout 5m ./vk/... ./moe/vulkan/...
+	done
+elif [ "${UFM_VULKAN:-}" = required ]; then
+	echo 'the Vulkan validation layer is missing' >&2
+	exit 1
+else
+	echo 'SKIPPED: the Vulkan suite under validation, for there is no validation layer' >&2
+fi
+
+# Without cgo there is no Vulkan, and everything else must work.
+step env -u UFM_VULKAN CGO_ENABLED=0 go vet ./...
+step env -u UFM_VULKAN CGO_ENABLED=0 go test -timeout 5m ./...
+
+if command -v glslc >/dev/null; then
+	step go run ./shaders/build -check
+else
+	echo 'SKIPPED: compiling the shaders again, for there is no glslc' >&2
+fi
+
+after=$(git status --porcelain)
+if [ "$before" != "$after" ]; then
+	printf 'the checks changed the working tree:\n%s\n' "$after" >&2
+	exit 1
+fi
+printf '\nall checks passed\n' >&2

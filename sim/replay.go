@@ -1,0 +1,125 @@
+// Package sim replays routing traces against the paging code that real runs use, and
+// checks that a run's event log is what that code decides.
+//
+//	shape, groups := sim.Groups(t) // of a trace file
+//	r, err := sim.Replay(shape, groups, sim.Options{Policy: "nextuse", Slots: 96})
+//	fmt.Println(r.Stats.Hits, r.Stats.Uploads)
+//
+// Nothing is copied and no time passes: counts are exact, not modelled. All counts are
+// of experts. Functions may be called concurrently.
+package sim
+
+import (
+	"fmt"
+	"io"
+
+	"ufm/internal/trace"
+	"ufm/pager"
+)
+
+// Options says how to replay.
+type Options struct {
+	Policy string      // as pager.NewPolicy takes it, or "belady"; "": pager.DefaultPolicy
+	Slots  int         // of the pool
+	Order  pager.Order // zero: resident-first
+	From   int         // first group that is counted; those before it only fill the pool
+	Log    io.Writer   // gets the event log, of all groups; nil: none
+	Seed   uint64      // for the log's header
+}
+
+// Result is what a replay did.
+type Result struct {
+	Policy string      // with its parameters
+	Slots  int         // that took effect
+	Stats  pager.Stats // of the groups from Options.From on
+}
+
+// Groups returns the groups of a trace, step by step and layer by layer.
+func Groups(t *trace.Trace) (pager.Shape, []pager.Group) {
+	var groups []pager.Group
+	var experts []pager.ExpertID // of all groups, one after the other
+	var ends []int
+	for g := range t.Groups() {
+		for _, e := range g.Experts {
+			experts = append(experts, pager.ExpertID(e))
+		}
+		ends = append(ends, len(experts))
+		groups = append(groups, pager.Group{
+			Step: g.Step, Layer: g.Layer, Phase: pager.Phase(g.Phase),
+		})
+	}
+	start := 0
+	for i, end := range ends {
+		groups[i].Experts = experts[start:end:end]
+		start = end
+	}
+	return pager.Shape{Layers: t.Layers, Experts: t.Experts, TopK: t.TopK}, groups
+}
+
+// Replay asks a pager for all groups in turn.
+func Replay(shape pager.Shape, groups []pager.Group, opts Options) (Result, error) {
+	if opts.From < 0 || opts.From > len(groups) {
+		return Result{}, fmt.Errorf("sim: first counted group %d of %d", opts.From, len(groups))
+	}
+	policy, err := newPolicy(shape, groups, opts)
+	if err != nil {
+		return Result{}, err
+	}
+	var log *pager.Log
+	observe := func(ev *pager.Event) { log.Observe(ev) }
+	if opts.Log == nil {
+		observe = nil
+	}
+	p, err := pager.New(pager.Options{
+		Shape: shape, Slots: opts.Slots, Policy: policy, Order: opts.Order, Observe: observe,
+	})
+	if err != nil {
+		return Result{}, err
+	}
+	if opts.Log != nil {
+		log = pager.NewLog(opts.Log, p.Header(opts.Seed))
+	}
+	before, err := requestAll(p, groups, opts.From)
+	if err == nil && log != nil {
+		err = log.Close()
+	}
+	r := Result{Policy: policy.Name(), Slots: p.Slots(), Stats: p.Stats().Sub(before)}
+	return r, err
+}
+
+func newPolicy(shape pager.Shape, groups []pager.Group, opts Options) (pager.Policy, error) {
+	switch opts.Policy {
+	case "":
+		return pager.NewPolicy(pager.DefaultPolicy, shape, opts.Slots)
+	case "belady":
+		return pager.NewBelady(shape, groups)
+	}
+	return pager.NewPolicy(opts.Policy, shape, opts.Slots)
+}
+
+// requestAll returns the counts as they were before group from.
+func requestAll(p *pager.Pager, groups []pager.Group, from int) (pager.Stats, error) {
+	var before pager.Stats
+	for i, g := range groups {
+		if i == from {
+			before = p.Stats()
+		}
+		if _, err := p.Request(g); err != nil {
+			return before, fmt.Errorf("sim: group %d: %w", i, err)
+		}
+	}
+	if from == len(groups) {
+		before = p.Stats()
+	}
+	return before, nil
+}
+
+// BeladyUploads is the number of uploads that the best policy makes from group from on,
+// with a pool of that many slots that was free before the first group: no policy that
+// uploads on demand makes fewer over all groups. Its cost is that of a replay.
+func BeladyUploads(
+	shape pager.Shape, slots int, groups []pager.Group, from int,
+) (int64, error) {
+	r, err := Replay(shape, groups, Options{Policy: "belady", Slots: slots, From: from})
+	return r.Stats.Uploads, err
+}
