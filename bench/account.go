@@ -1,20 +1,18 @@
 package bench
 
-import (
-	"ufm/moe"
-)
+import "ufm/moe"
 
 // row accounts for the cell, as far as it came.
 func (c *cell) row() Row {
 	r := c.asked()
 	if c.held != nil {
-		r.HostBytes = new(c.bankSize)
+		r.HostBytes = new(c.held.HostBytes())
 	}
 	r.NMSE, r.MaxAbsErr = c.verdict.nmse, c.verdict.maxAbs
 	if c.needed == nil { // it did not come to its end
 		return r
 	}
-	r.PeakDeviceBytes, r.NVMLBytes = new(c.peak), c.nvml
+	r.PeakDeviceBytes, r.NVMLBytes = &c.window.peak, c.window.nvml
 	c.count(&r)
 	c.time(&r)
 	c.limit(&r)

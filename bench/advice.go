@@ -45,10 +45,11 @@ func (r Row) adviseBytes() string {
 	return line + " lifts the limit"
 }
 
-// advisePolicy speaks up where more was uploaded than had to be.
+// advisePolicy speaks up where more was uploaded than had to be, if a twentieth of the
+// step or more would be saved.
 func (r Row) advisePolicy() string {
 	extra := *r.Uploads - *r.BeladyUploads
-	if *r.Uploads == 0 || float64(extra) < 0.02*float64(*r.Uploads) {
+	if extra <= 0 {
 		return ""
 	}
 	line := fmt.Sprintf("belady, which knows the future, would save %s of %s uploads",
@@ -56,8 +57,12 @@ func (r Row) advisePolicy() string {
 	if r.UploadMs == nil {
 		return line
 	}
+	saved := *r.UploadMs * float64(extra) / float64(*r.Uploads)
+	if saved < 0.05**r.StepMsMedian {
+		return ""
+	}
 	return line + fmt.Sprintf(", about %s of %s ms of uploading a step",
-		figure(*r.UploadMs*float64(extra)/float64(*r.Uploads)), figure(*r.UploadMs))
+		figure(saved), figure(*r.UploadMs))
 }
 
 // adviseStalls speaks up where compute waited.

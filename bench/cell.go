@@ -22,10 +22,7 @@ type cell struct {
 	requests requests
 	warmUp   int // groups before the measured window
 	window   window
-	needed   []int64 // uploads of the best policy, by group of the window
-	bankSize int64
-	peak     int64
-	nvml     *int64
+	needed   []int64 // uploads of the best policy, by group of the window; nil before its end
 	verdict  judgement
 	next     int        // step
 	log      *pager.Log // nil: not asked for
@@ -78,7 +75,6 @@ func (c *cell) measure(ctx context.Context) error {
 	if err := c.measureWindow(ctx); err != nil {
 		return err
 	}
-	c.peak, c.nvml = c.runner.DeviceBytes(), processMemory()
 	return c.bound()
 }
 
@@ -101,7 +97,6 @@ func (c *cell) open(ctx context.Context) (err error) {
 	if err != nil {
 		return errBank{err}
 	}
-	c.bankSize = bank.HostBytes()
 	return c.runner.Attach(ctx, bank)
 }
 
@@ -150,6 +145,7 @@ func (c *cell) measureWindow(ctx context.Context) error {
 	}
 	c.window.stats = c.runner.Stats().Sub(stats)
 	c.window.moved = c.runner.Moved() - moved
+	c.window.peak, c.window.nvml = c.runner.DeviceBytes(), processMemory()
 	return nil
 }
 

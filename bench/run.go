@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -27,16 +28,17 @@ type Observer interface {
 // Run runs each mode of spec on b and returns a row for each. Whatever fails within a
 // mode is the status of its row. What no mode could run without, the bank first of
 // all, and the end of ctx are errors; the rows finished until then come with it.
-func Run(ctx context.Context, b moe.Backend, spec Spec, o Observer) ([]Row, error) {
+func Run(
+	ctx context.Context, b moe.Backend, spec Spec, o Observer,
+) (rows []Row, err error) {
 	j, err := newJob(b, spec, o)
 	if err != nil {
 		return nil, err
 	}
-	defer j.close()
+	defer func() { err = errors.Join(err, j.close()) }()
 	for _, line := range j.notes() {
 		j.observer.Note(line)
 	}
-	var rows []Row
 	for _, mode := range spec.Modes {
 		row, err := j.run(ctx, mode)
 		if err == nil && row.Status != StatusOK {
@@ -83,15 +85,15 @@ func newJob(b moe.Backend, spec Spec, o Observer) (*job, error) {
 	return j, nil
 }
 
-// free is the device memory that an automatic budget may take: what is left after a
-// step's activations, some headroom for the driver, and, where the bank takes the same
-// memory, the bank.
+// free is the device memory that an automatic budget may take: what is left after the
+// gates, about a step's activations, some headroom for the driver, and, where the bank
+// takes the same memory, the bank.
 func (j *job) free() int64 {
-	d := j.backend.Device()
-	s, free := j.shape, d.MemBytes
+	s, d := j.shape, j.backend.Device()
+	gates := 4 * int64(s.Layers) * int64(s.Experts) * int64(s.DModel)
 	perToken := 4 * int64(4*s.DModel+s.TopK*(s.DModel+s.DHidden))
-	free -= free/16 + perToken*int64(j.Tokens)
-	if d.Unified {
+	free := d.MemBytes - d.MemBytes/16 - gates - perToken*int64(j.Tokens)
+	if d.Unified && j.MemoryLimit == 0 {
 		free -= s.BankBytes()
 	}
 	return free
@@ -136,10 +138,11 @@ func (j *job) bank(ctx context.Context) (moe.Bank, error) {
 	return bank, nil
 }
 
-func (j *job) close() {
-	if j.held != nil {
-		j.held.Close()
+func (j *job) close() error {
+	if j.held == nil {
+		return nil
 	}
+	return j.held.Close()
 }
 
 // silent is the observer of a caller that has none.

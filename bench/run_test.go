@@ -124,6 +124,12 @@ func TestRunOutOfMemoryIsARow(t *testing.T) {
 		t.Errorf("ufm: got %s: %s", rows[1].Status, show(rows[1].Error, same))
 	}
 
+	// A bank that is there already is told, also by the mode that did not fit.
+	r := mustRun(t, b, newSpec(t, moe.UFM, moe.Baseline))[1]
+	if r.Status != StatusOOM || r.HostBytes == nil || *r.HostBytes < r.BankBytes {
+		t.Errorf("baseline after ufm: got %s, host bytes %s", r.Status, show(r.HostBytes, size))
+	}
+
 	b = newTapped(t, moe.CPUOptions{MemoryLimit: 1})
 	mustRun(t, b, newSpec(t, moe.Baseline, moe.UFM))
 	if slices.Contains(b.calls, "bank") {

@@ -65,13 +65,13 @@ func (b Budget) Slots(s moe.Shape, free int64) (int, error) {
 	if b.Percent > 0 {
 		return max(1, int(b.Percent*float64(experts)/100)), nil
 	}
-	bytes := b.Bytes
+	bytes, what := b.Bytes, "budget"
 	if bytes == 0 {
-		bytes = free
+		bytes, what = max(free, 0), "free device memory"
 	}
 	if bytes < s.ExpertBytes() {
-		return 0, fmt.Errorf("bench: budget of %s (%d bytes) is below one expert of %s (%d bytes)",
-			humanize.IBytes(uint64(max(bytes, 0))), bytes,
+		return 0, fmt.Errorf("bench: %s of %s (%d bytes) is below one expert of %s (%d bytes)",
+			what, humanize.IBytes(uint64(bytes)), bytes,
 			humanize.IBytes(uint64(s.ExpertBytes())), s.ExpertBytes())
 	}
 	return int(min(bytes/s.ExpertBytes(), int64(experts))), nil

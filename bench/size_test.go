@@ -86,7 +86,7 @@ func TestSlots(t *testing.T) {
 	}
 	for _, b := range []Budget{{Bytes: 511}, {}} {
 		_, err := b.Slots(s, 100)
-		if err == nil || !strings.Contains(err.Error(), "512 bytes") {
+		if err == nil || !strings.Contains(err.Error(), "is below one expert of 512 B (512 bytes)") {
 			t.Errorf("budget %+v: got %v, want an error that names both sizes", b, err)
 		}
 	}

@@ -25,9 +25,12 @@ type Spec struct {
 	// Routing replaces the router's choice. Nil: the model's router decides.
 	Routing *moe.Routing
 	Budget  Budget
-	Policy  string // of mode ufm, as pager.NewPolicy takes it; "": pager.DefaultPolicy
-	Tokens  int    // of a step
-	Seed    uint64
+	// MemoryLimit is the one that the backend was opened with, or 0. An automatic budget
+	// leaves room for the bank in memory that is shared, but not within a limit.
+	MemoryLimit int64
+	Policy      string // of mode ufm, as pager.NewPolicy takes it; "": pager.DefaultPolicy
+	Tokens      int    // of a step
+	Seed        uint64
 	// Steps is how many are measured after the warm-up; 0: as many as fit Duration.
 	Steps    int
 	Duration time.Duration

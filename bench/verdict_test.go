@@ -48,8 +48,9 @@ func TestAdvice(t *testing.T) {
 	}{
 		{"unified", moe.Device{Unified: true}, func(*Row) {}, "keeping all 18 GiB resident"},
 		{"link", moe.Device{}, func(r *Row) { r.LimitBy = new(byLink) }, "16-bit weights"},
-		{"policy", moe.Device{}, func(r *Row) { r.Uploads = new(int64(60)) },
-			"would save 12 of 60 uploads, about 1.00 of 5.00 ms"},
+		{"policy", moe.Device{}, func(r *Row) {
+			r.Uploads, r.UploadMs = new(int64(60)), new(30.0)
+		}, "would save 12 of 60 uploads, about 6.00 of 30.0 ms"},
 		{"stalls", moe.Device{}, func(r *Row) { r.StallMs = new(10.0) }, "waited 10.0 of 43.2 ms"},
 		{"kernels", moe.Device{}, func(r *Row) { r.LimitFraction, r.LimitMs = new(0.5), new(21.5) },
 			"compute took 43.0 of 43.2 ms"},

@@ -13,6 +13,8 @@ type window struct {
 	steps []moe.StepTimes
 	stats pager.Stats // counted within the window
 	moved int64       // bytes of experts, both ways
+	peak  int64       // bytes of device memory so far
+	nvml  *int64      // the same as NVIDIA's driver counts it; nil: unknown
 }
 
 // times are the wall times of the steps in milliseconds, ascending.

@@ -57,6 +57,22 @@ func NewPlacement(cfg RunConfig, up pager.Uploader) (*Placement, error) {
 // Slots is the number of slots that the mode's pool needs.
 func (p *Placement) Slots() int { return p.slots }
 
+// Full reports whether every expert of the model is in its slot, to stay.
+func (p *Placement) Full() bool {
+	if p.pager == nil {
+		return p.mode == Baseline
+	}
+	return p.pager.Full()
+}
+
+// SlotOf tells where an expert is.
+func (p *Placement) SlotOf(e pager.ExpertID) (pager.Slot, bool) {
+	if p.pager == nil {
+		return pager.Slot(e), p.mode == Baseline
+	}
+	return p.pager.SlotOf(e)
+}
+
 // Stats is a snapshot of the counts.
 func (p *Placement) Stats() pager.Stats {
 	if p.pager != nil {

@@ -158,3 +158,9 @@ func fill[T any](s []T, v T) {
 		s[i] = v
 	}
 }
+
+// Full reports whether the pool holds the whole universe: then nothing is ever evicted.
+func (p *Pager) Full() bool { return p.filled == p.shape.Universe() }
+
+// SlotOf tells where an expert is, and whether it is resident at all.
+func (p *Pager) SlotOf(e ExpertID) (Slot, bool) { s := p.slotOf[e]; return s, s != noSlot }

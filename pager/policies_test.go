@@ -23,7 +23,6 @@ func newPolicy(t testing.TB, spec string, shape pager.Shape, slots int) pager.Po
 func TestPolicies(t *testing.T) {
 	for _, name := range append(pager.PolicyNames(), "nextuse:window=4") {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			suite := pagertest.TestPolicy
 			if name == "lru" { // golang-lru allocates
 				suite = pagertest.TestDecisions

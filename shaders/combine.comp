@@ -13,7 +13,8 @@ layout(push_constant, scalar) uniform Push {
     uint64_t y;        // (quads, d) of vec4
     uint64_t position; // (tokens, top_k)
     uint64_t weights;  // (tokens, top_k)
-    uint64_t x;        // (tokens, d): in and, if chained, out
+    uint64_t x;        // (tokens, d): what the layer was given
+    uint64_t next;     // (tokens, d): the next layer's input, if chained; may be x
     uint64_t moe;      // (tokens, d)
     uint d;            // d_model padded
     uint d_model;
@@ -26,7 +27,7 @@ shared float partial[THREADS];
 void main() {
     const uint tid = gl_LocalInvocationID.x, token = gl_WorkGroupID.x;
     FloatIn y = FloatIn(pc.y);
-    FloatIO x = FloatIO(pc.x);
+    FloatIO x = FloatIO(pc.x), next = FloatIO(pc.next);
     float squares = 0.0;
     for (uint d = tid; d < pc.d; d += THREADS) {
         float v = 0.0;
@@ -38,7 +39,7 @@ void main() {
         FloatIO(pc.moe).v[token * pc.d + d] = v;
         if (pc.chained != 0) {
             v += x.v[token * pc.d + d];
-            x.v[token * pc.d + d] = v;
+            next.v[token * pc.d + d] = v;
             squares += v * v;
         }
     }
@@ -50,5 +51,5 @@ void main() {
         barrier();
     }
     const float scale = 1.0 / sqrt(partial[0] / float(pc.d_model) + EPSILON);
-    for (uint d = tid; d < pc.d; d += THREADS) x.v[token * pc.d + d] *= scale;
+    for (uint d = tid; d < pc.d; d += THREADS) next.v[token * pc.d + d] *= scale;
 }

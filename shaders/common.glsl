@@ -17,7 +17,7 @@ layout(buffer_reference, std430, buffer_reference_align = 16) readonly restrict 
 layout(buffer_reference, std430, buffer_reference_align = 4) readonly restrict buffer FloatIn {
     float v[];
 };
-layout(buffer_reference, std430, buffer_reference_align = 4) restrict buffer FloatIO {
+layout(buffer_reference, std430, buffer_reference_align = 4) buffer FloatIO {
     float v[];
 };
 layout(buffer_reference, std430, buffer_reference_align = 4) readonly restrict buffer UintIn {

@@ -50,10 +50,14 @@ func rankOf(c candidate) int {
 	return rank
 }
 
-// namedDevice finds an index or a part of a name. A number that is no index, like 4090,
-// is a part of a name.
+// namedDevice finds an index or a part of a name. A large number, like 4090, is a part of
+// a name.
 func namedDevice(all []candidate, want string) int {
-	if n, err := strconv.Atoi(want); err == nil && n >= 0 && n < len(all) {
+	const large = 100
+	if n, err := strconv.Atoi(want); err == nil && n < large {
+		if n < 0 || n >= len(all) {
+			return -1
+		}
 		return n
 	}
 	for i, c := range all {

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -31,6 +32,9 @@ type Device struct {
 	memory  ledger
 	objects registry
 	cache   pipelineCache
+
+	retiredMu sync.Mutex
+	retired   []vulkan.Semaphore // of closed timelines
 }
 
 // Info describes the device; its heaps are as they were when it was opened.
@@ -72,6 +76,9 @@ func (d *Device) Close() error {
 		return fmt.Errorf("vk: close device: %w", err)
 	}
 	err := d.objects.closeAll()
+	for _, s := range d.retired {
+		vulkan.DestroySemaphore(d.handle, s, nil)
+	}
 	d.cache.close(d)
 	vulkan.DestroyDevice(d.handle, nil)
 	C.ufm_device_free(d.shim)
@@ -81,11 +88,16 @@ func (d *Device) Close() error {
 
 // drain waits until all queues are idle. vkDeviceWaitIdle would do that without end.
 func (d *Device) drain() error {
-	for _, q := range append([]*Queue{d.compute}, d.transfers...) {
+	queues := d.Transfers()
+	if !d.SingleQueue() {
+		queues = append(queues, d.compute)
+	}
+	for _, q := range queues {
 		t, err := d.newTimeline()
 		if err != nil {
 			return nil // lost: nothing runs any more
 		}
+		d.retire(t)
 		err = q.submit([]Submission{{Signal: []Point{{t, 1}}}})
 		if err == nil {
 			err = t.block(1)
@@ -93,7 +105,6 @@ func (d *Device) drain() error {
 		if errors.Is(err, ErrTimeout) {
 			return err
 		}
-		vulkan.DestroySemaphore(d.handle, t.handle, nil)
 	}
 	return nil
 }

@@ -158,7 +158,8 @@ func TestNoLoader(t *testing.T) {
 func TestNoDriver(t *testing.T) {
 	if os.Getenv("UFM_TEST_CHILD") == "" {
 		open(t, Options{}) // there must be a loader to find no drivers with
-		child(t, "TestNoDriver", "VK_ICD_FILENAMES=/nonexistent.json", "VK_DRIVER_FILES=/nonexistent.json")
+		const none = "/nonexistent.json"
+		child(t, "TestNoDriver", "VK_ICD_FILENAMES="+none, "VK_DRIVER_FILES="+none)
 		return
 	}
 	if _, err := Open(Options{}); !errors.Is(err, ErrNoDevice) {

@@ -17,11 +17,15 @@ const (
 	HostCached
 	// HostCoherent is host memory that the host only writes, in order: for tables.
 	HostCoherent
+	// DeviceMapped is device memory that the host writes across the link, never reads: for
+	// small tables that every workgroup reads. Without it, it is HostCoherent. It does not
+	// count against the limit.
+	DeviceMapped
 )
 
 // String names the memory in messages.
 func (m Memory) String() string {
-	return [...]string{"device-local", "host-cached", "host-coherent"}[m]
+	return [...]string{"device-local", "host-cached", "host-coherent", "device-mapped"}[m]
 }
 
 // Property flags of memory types, as Vulkan numbers them.
@@ -48,6 +52,8 @@ func chooseType(types []memoryType, allowed uint32, m Memory) (int, bool) {
 		HostCached: {flagHostVisible | flagHostCoherent | flagHostCached,
 			flagHostVisible | flagHostCoherent},
 		HostCoherent: {flagHostVisible | flagHostCoherent},
+		DeviceMapped: {flagDeviceLocal | flagHostVisible | flagHostCoherent,
+			flagHostVisible | flagHostCoherent},
 	}[m]
 	for _, want := range wants {
 		best, fewest := -1, 33

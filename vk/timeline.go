@@ -20,10 +20,12 @@ type Timeline struct {
 }
 
 // How Wait waits. Most waits of a step are short, and waking up takes longer than a short
-// wait; but a slice must also end often enough to see a lost device or a context's end.
+// wait (34 µs on an H100); but a device that is the host's own cores needs them itself,
+// and a slice must end often enough to see a lost device or a context's end.
 const (
-	spinTime  = 50 * time.Microsecond
-	waitSlice = 20 * time.Millisecond
+	spinTime    = 2 * time.Millisecond
+	spinTimeCPU = 50 * time.Microsecond
+	waitSlice   = 20 * time.Millisecond
 )
 
 // NewTimeline makes a timeline.
@@ -59,6 +61,9 @@ func (t *Timeline) Value() (uint64, error) {
 // Options.WaitLimit is over (ErrTimeout).
 func (t *Timeline) Wait(ctx context.Context, v uint64) error {
 	spin := spinTime
+	if t.device.physical.info.Kind == "CPU" {
+		spin = spinTimeCPU
+	}
 	for start := time.Now(); ; spin = 0 {
 		if err := t.device.usable("wait"); err != nil {
 			return err
@@ -77,12 +82,21 @@ func (t *Timeline) Wait(ctx context.Context, v uint64) error {
 	}
 }
 
-// Close frees the timeline.
+// Close ends the use of the timeline. Its memory, which is little, goes with the device.
 func (t *Timeline) Close() error {
 	if t.device.objects.remove(t) {
-		vulkan.DestroySemaphore(t.device.handle, t.handle, nil)
+		t.device.retire(t)
 	}
 	return nil
+}
+
+// retire keeps a timeline's handle until the device closes. To destroy it any earlier is
+// legal once nothing waits for it, but lavapipe's submission thread lets go of the timelines
+// that a submission waited for only some time after it has signaled that submission's end.
+func (d *Device) retire(t *Timeline) {
+	d.retiredMu.Lock()
+	defer d.retiredMu.Unlock()
+	d.retired = append(d.retired, t.handle)
 }
 
 // block waits for v in one go, also on a device that is being closed.

@@ -11,13 +11,11 @@ import (
 	"ufm/moe/vulkan"
 )
 
-// openBackend opens what --backend asks for, and says what it took and why.
-func openBackend(c *cli.Context) (moe.Backend, error) {
-	limit, err := memoryLimit(c)
-	if err != nil {
-		return nil, err
-	}
+// openBackend opens what --backend asks for, with a limit on device memory if it is not
+// 0, and says what it took and why.
+func openBackend(c *cli.Context, limit int64) (moe.Backend, error) {
 	var b moe.Backend
+	var err error
 	why := ""
 	switch name := c.String("backend"); name {
 	case "vulkan":

@@ -80,7 +80,7 @@ func runAction(c *cli.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	backend, err := openBackend(c)
+	backend, err := openBackend(c, spec.MemoryLimit)
 	if err != nil {
 		return err
 	}

@@ -90,6 +90,9 @@ func setPaging(c *cli.Context, spec *bench.Spec) (err error) {
 	if spec.Budget, err = bench.ParseBudget(budget); err != nil {
 		return flagError("budget", err)
 	}
+	if spec.MemoryLimit, err = memoryLimit(c); err != nil {
+		return err
+	}
 	spec.Policy = c.String("policy")
 	switch p := c.String("prefetch"); p {
 	case "off", "auto":

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"ufm/moe"
 	"ufm/pager"
@@ -57,11 +58,15 @@ func newBench(t testing.TB, b *backend, s moe.Shape, rows int) *bench {
 	return out
 }
 
+// hot is how long a device works before it is measured: an idle GPU takes so long to
+// raise its clocks.
+const hot = 250 * time.Millisecond
+
 // seconds is the median device time of what record records.
 func (b *bench) seconds(t testing.TB, record func(c *vk.Commands)) float64 {
 	t.Helper()
 	var times []float64
-	for range 12 {
+	for start := time.Now(); len(times) < 12; {
 		c, err := b.compute.begin(false)
 		if err != nil {
 			t.Fatal(err)
@@ -75,7 +80,9 @@ func (b *bench) seconds(t testing.TB, record func(c *vk.Commands)) float64 {
 		if err := b.finish(t.Context(), v); err != nil {
 			t.Fatal(err)
 		}
-		times = append(times, b.times.Compute.Seconds())
+		if time.Since(start) > hot {
+			times = append(times, b.times.Compute.Seconds())
+		}
 	}
 	slices.Sort(times)
 	return times[len(times)/2]

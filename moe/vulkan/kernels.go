@@ -14,36 +14,50 @@ import (
 // step is the number of inputs that a split of an expert kernel takes at a time.
 const step = 8
 
-// profile is what the kernels' shapes depend on besides the model.
+// profile is what the kernels' shapes depend on besides the model: this is the one
+// place that chooses kernels.
 type profile struct {
-	threads  int   // of an expert kernel's workgroup
-	classes  []int // rows of a tile, ascending
-	minTiles int   // workgroups below which a dispatch leaves the device idle
+	tiles    []tiling // ascending in rows
+	minTiles int      // workgroups below which a dispatch leaves the device idle
+}
+
+// tiling is the shape of one variant of an expert kernel, as in expert.comp.
+type tiling struct {
+	rows, threads, lanes, staged, wide int
 }
 
 // newProfile suits a GPU, or a CPU driver, where every pipeline costs a second of
-// compiling and a workgroup's threads run one after the other.
-func newProfile(info vk.DeviceInfo, form moe.Form) profile {
+// compiling and a workgroup's threads run one after the other. The GPU's numbers are the
+// best of those measured on an H200; see docs/performance.md.
+func newProfile(info vk.DeviceInfo, s moe.Shape) profile {
 	if info.Kind == "CPU" {
-		return profile{threads: 64, classes: []int{1, 4, 8}, minTiles: 2}
+		return profile{minTiles: 2, tiles: []tiling{
+			{1, 64, 32, 256, 1}, {4, 64, 32, 256, 1}, {8, 64, 32, 256, 1},
+		}}
 	}
-	p := profile{threads: 256, classes: []int{1, 2, 4, 8, 12, 16, 24, 32}, minTiles: 256}
-	if form == moe.SwiGLU { // its first product holds two sums for each row
-		p.classes = p.classes[:6]
-	}
-	return p
+	return profile{minTiles: 1024, tiles: []tiling{
+		{1, 256, 32, 512, 1}, {2, 256, 32, 512, 1},
+		{4, 128, 32, 512, 1}, {8, 128, 32, 512, 1}, {12, 128, 32, 512, 1},
+		{16, 256, 32, 256, 1},
+	}}
 }
 
-// class returns the index of the smallest class that holds all rows of an expert, or of
-// the largest one, of which the expert then takes several tiles. It depends on nothing
-// but the expert's rows in its group, so that cutting a group changes no bit.
+// class returns the index of the tiling for an expert with so many rows: the smallest
+// that holds them all, or of the two largest the one that fills its tiles better. It
+// depends on nothing but the expert's rows in its group, so that cutting a group changes
+// no bit.
 func (p profile) class(rows int) int {
-	for i, r := range p.classes {
-		if rows <= r {
+	last := len(p.tiles) - 1
+	for i, t := range p.tiles {
+		if rows <= t.rows {
 			return i
 		}
 	}
-	return len(p.classes) - 1
+	padded := func(i int) int { return over(rows, p.tiles[i].rows) * p.tiles[i].rows }
+	if last > 0 && padded(last-1) < padded(last) {
+		return last - 1
+	}
+	return last
 }
 
 // product is one product of an expert kernel: a pipeline for each class of rows.
@@ -82,7 +96,7 @@ func newKernels(d *vk.Device, s moe.Shape, maxTokens int) (*kernels, error) {
 		return nil, fmt.Errorf("vulkan: %d experts, top-%d: the kernels take at most %d and top-%d",
 			s.Experts, s.TopK, maxExperts, maxTopK)
 	}
-	k := &kernels{profile: newProfile(d.Info(), s.Form), gateTokens: min(maxTokens, 4)}
+	k := &kernels{profile: newProfile(d.Info(), s), gateTokens: min(maxTokens, 4)}
 	b := builder{device: d, kernels: k}
 	experts := uint32(s.Experts)
 	k.gate = b.pipeline("gate", pushGate{}, gateThreads, uint32(k.gateTokens))
@@ -131,30 +145,30 @@ func (b *builder) pipeline(name string, push any, spec ...uint32) *vk.Pipeline {
 	return p
 }
 
-// product compiles a product for every class of rows that a step can have.
+// product compiles a product for every tiling that a step can need.
 func (b *builder) product(p *product, name string, s moe.Shape, maxTokens int) {
-	threads := b.kernels.threads
-	for i, rows := range b.kernels.classes {
-		if i > 0 && b.kernels.classes[i-1] >= maxTokens {
+	tiles := b.kernels.tiles
+	for i, t := range tiles {
+		if i > 0 && tiles[i-1].rows >= maxTokens {
 			break // an expert has at most a row of each token
 		}
-		active := max(s.TopK, min(s.Experts, s.TopK*maxTokens/rows))
-		lanes := b.kernels.lanes(p.outputs, active)
-		quads := (rows + 3) / 4
-		staged := max(threads/lanes*step, min(256, (p.inputs+63)/64*64))
-		shared := max(quads*staged, 4*threads)
-		p.columns = append(p.columns, 4*lanes)
-		p.pipelines = append(p.pipelines, b.pipeline(name, pushExpert{}, uint32(threads),
-			uint32(rows), uint32(lanes), uint32(staged), uint32(shared)))
+		if t.rows <= 2 { // few rows mean few experts: split the inputs over more workgroups
+			t.lanes = b.kernels.lanes(t, p.outputs, max(s.TopK, min(s.Experts, s.TopK*maxTokens)))
+		}
+		t.staged = max(t.threads/t.lanes*step, min(t.staged, (p.inputs+63)/64*64))
+		shared := max((t.rows+3)/4*t.staged, 4*t.threads)
+		p.columns = append(p.columns, 4*t.lanes*t.wide)
+		p.pipelines = append(p.pipelines, b.pipeline(name, pushExpert{}, uint32(t.threads),
+			uint32(t.rows), uint32(t.lanes), uint32(t.staged), uint32(shared), uint32(t.wide)))
 	}
 }
 
 // lanes chooses how many lanes share an expert's outputs: as many as leave enough
 // workgroups to fill the device; the others of its threads split the inputs.
-func (p profile) lanes(outputs, experts int) int {
-	lanes := 32
-	for lanes > 8 && experts*((outputs+4*lanes-1)/(4*lanes)) < p.minTiles {
+func (p profile) lanes(t tiling, outputs, experts int) int {
+	lanes := t.lanes
+	for lanes > 8 && experts*over(outputs, 4*lanes) < p.minTiles {
 		lanes /= 2
 	}
-	return min(lanes, p.threads/2)
+	return lanes
 }

@@ -18,24 +18,17 @@ func (r *runner) recordRouter(c *vk.Commands, b *moe.Batch, l int) {
 	in, tokens := r.layout.In, b.Tokens
 	state := int64(4 * tokens * in)
 	choices := tokens * s.TopK
-	if l == 0 || b.PerLayer {
-		if r.newInput {
-			c.Copy(m.input, 0, m.staged, 0, int64(4*r.inputs/s.DModel*in))
-			c.Barrier()
-			r.newInput = false
-		}
-		from := int64(0)
-		if b.PerLayer {
-			from = int64(l) * state
-		}
-		c.Copy(m.x, 0, m.input, from, state)
+	if r.newInput {
+		c.Copy(m.input, 0, m.staged, 0, int64(4*r.inputs/s.DModel*in))
 		c.Barrier()
+		r.newInput = false
 	}
+	x, at := r.layerInput(b, l)
 	if b.Capture != nil {
-		c.Copy(m.captureInput, int64(l)*state, m.x, 0, state)
+		c.Copy(m.captureInput, int64(l)*state, x, at, state)
 	}
 	c.Dispatch(k.gate, pushBytes(pushGate{
-		X: m.x.Address(), Gate: m.gates.Address() + uint64(4*l*s.Experts*in),
+		X: x.Address() + uint64(at), Gate: m.gates.Address() + uint64(4*l*s.Experts*in),
 		Logits: m.logits.Address(),
 		D4:     uint32(in / 4), Tokens: uint32(tokens), Experts: uint32(s.Experts),
 	}), over(s.Experts, gateExperts), over(tokens, k.gateTokens), 1)
@@ -59,17 +52,33 @@ func (r *runner) recordRouter(c *vk.Commands, b *moe.Batch, l int) {
 		c.Copy(m.captureWeights, int64(l)*n, m.weights, 0, n)
 	}
 	quads := (choices + 3*min(s.Experts, choices)) / 4
+	plan := uint64(0)
+	if r.planned {
+		plan = m.plan.Address()
+	}
 	c.Dispatch(k.group, pushBytes(pushGroup{
-		Ids: m.ids.Address(), Counts: m.counts.Address(),
+		Ids: m.ids.Address(), Counts: m.counts.Address() + uint64(4*l*s.Experts),
 		Rows: m.rows.Address(), Position: m.position.Address(),
+		Plan: plan, Slots: m.slots.Address() + uint64(8*l*s.Experts),
 		Choices: uint32(choices), TopK: uint32(s.TopK), Experts: uint32(s.Experts),
 		Quads: uint32(quads),
 	}), 1, 1, 1)
 	c.Barrier()
 	c.Dispatch(k.gather, pushBytes(pushGather{
-		X: m.x.Address(), Rows: m.rows.Address(), Gathered: m.gathered.Address(), D: uint32(in),
+		X: x.Address() + uint64(at), Rows: m.rows.Address(), Gathered: m.gathered.Address(), D: uint32(in),
 	}), over(in, gatherThreads), quads, 1)
 	c.Barrier()
+}
+
+// layerInput tells where a layer's input is: the caller's, or what the layer before left.
+func (r *runner) layerInput(b *moe.Batch, l int) (buffer *vk.Buffer, offset int64) {
+	if b.PerLayer {
+		return r.memory.input, int64(l) * int64(4*b.Tokens*r.layout.In)
+	}
+	if l == 0 {
+		return r.memory.input, 0
+	}
+	return r.memory.x, 0
 }
 
 // recordCombine records the end of a layer: the weighted sum of expert outputs and, in a
@@ -80,10 +89,11 @@ func (r *runner) recordCombine(c *vk.Commands, b *moe.Batch, l int) {
 	if !b.PerLayer {
 		chained = 1
 	}
+	x, at := r.layerInput(b, l)
 	c.Barrier()
 	c.Dispatch(r.kernels.combine, pushBytes(pushCombine{
 		Y: m.y.Address(), Position: m.position.Address(), Weights: m.weights.Address(),
-		X: m.x.Address(), Moe: m.moe.Address(),
+		X: x.Address() + uint64(at), Next: m.x.Address(), Moe: m.moe.Address(),
 		D: uint32(r.layout.In), DModel: uint32(r.cfg.Shape.DModel),
 		TopK: uint32(r.cfg.Shape.TopK), Chained: chained,
 	}), b.Tokens, 1, 1)
@@ -156,12 +166,13 @@ func (r *runner) transferPoints(v uint64) []vk.Point {
 // class of rows, over a flat list of tiles.
 func (r *runner) recordExperts(c *vk.Commands, accesses []pager.Access) {
 	k, m := r.kernels, r.memory
-	counts := r.counts()
-	layer := r.cfg.Shape.Paging().Layer(accesses[0].Expert) * r.cfg.Shape.Experts
+	l := r.cfg.Shape.Paging().Layer(accesses[0].Expert)
+	counts, layer := r.counts(l), l*r.cfg.Shape.Experts
 	quadOf := r.quadOf(counts)
-	first := make([]int, len(k.classes)+1)
+	first := make([]int, len(k.tiles)+1)
 	tiles := m.tiles.Bytes()
-	for class, rows := range k.classes {
+	for class, t := range k.tiles {
+		rows := t.rows
 		first[class] = r.tilesUsed
 		for _, a := range accesses {
 			e := int(a.Expert) - layer
@@ -170,15 +181,15 @@ func (r *runner) recordExperts(c *vk.Commands, accesses []pager.Access) {
 			}
 			address := r.pool.at(int(a.Slot)).address()
 			for row := 0; row < int(counts[e]); row += rows {
-				t := tiles[r.tilesUsed*tileBytes:]
-				binary.LittleEndian.PutUint64(t, address)
-				binary.LittleEndian.PutUint32(t[8:], uint32(quadOf[e]+row/4))
-				binary.LittleEndian.PutUint32(t[12:], uint32(min(rows, int(counts[e])-row)))
+				tile := tiles[r.tilesUsed*tileBytes:]
+				binary.LittleEndian.PutUint64(tile, address)
+				binary.LittleEndian.PutUint32(tile[8:], uint32(quadOf[e]+row/4))
+				binary.LittleEndian.PutUint32(tile[12:], uint32(min(rows, int(counts[e])-row)))
 				r.tilesUsed++
 			}
 		}
 	}
-	first[len(k.classes)] = r.tilesUsed
+	first[len(k.tiles)] = r.tilesUsed
 	r.recordProduct(c, &k.up, m.gathered, m.hidden, first)
 	c.Barrier()
 	r.recordProduct(c, &k.down, m.hidden, m.y, first)
@@ -203,12 +214,18 @@ func (r *runner) recordProduct(c *vk.Commands, p *product, src, dst *vk.Buffer, 
 		if n == 0 {
 			continue
 		}
-		c.Dispatch(pipeline, pushBytes(pushExpert{
-			Tiles: r.memory.tiles.Address(), Src: src.Address(), Dst: dst.Address(),
-			Weight: uint64(p.weight), Gate: uint64(p.gate),
-			Inputs: uint32(p.inputs), Outputs: uint32(p.outputs), First: uint32(first[i]),
-		}), over(p.outputs, p.columns[i]), n, 1)
+		c.Dispatch(pipeline, r.pushProduct(p, r.memory.tiles, src, dst, first[i]),
+			over(p.outputs, p.columns[i]), n, 1)
 	}
+}
+
+// pushProduct encodes the constants of one product over the tiles from first on.
+func (r *runner) pushProduct(p *product, tiles, src, dst *vk.Buffer, first int) []byte {
+	return pushBytes(pushExpert{
+		Tiles: tiles.Address(), Src: src.Address(), Dst: dst.Address(),
+		Weight: uint64(p.weight), Gate: uint64(p.gate),
+		Inputs: uint32(p.inputs), Outputs: uint32(p.outputs), First: uint32(first),
+	})
 }
 
 // over is the number of pieces of size that cover n.

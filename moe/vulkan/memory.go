@@ -16,7 +16,8 @@ type memory struct {
 	all    []*vk.Buffer
 	err    error
 
-	quads int // most that a step can need
+	quads    int // most that a layer can need
+	maxTiles int // likewise: an expert's last tile may be a single row
 
 	// On the device.
 	input    *vk.Buffer // (layers or 1, tokens, in): what the caller gave
@@ -32,11 +33,17 @@ type memory struct {
 	y        *vk.Buffer // (quads, in) of vec4
 	moe      *vk.Buffer // (tokens, in)
 
+	// What the device plans a layer with, where everything is resident: see plan.go.
+	plannedTiles *vk.Buffer // (tilings, maxTiles)
+	dispatches   *vk.Buffer // (products, tilings) of three words
+
 	// On the host, for the device to read or write.
 	staged  *vk.Buffer // as input
 	routing *vk.Buffer // (layers, tokens, top_k)
-	counts  *vk.Buffer // (experts): rows of each in this layer
-	tiles   *vk.Buffer // (tiles of a group)
+	counts  *vk.Buffer // (layers, experts): rows of each
+	tiles   *vk.Buffer // (maxTiles)
+	plan    *vk.Buffer // struct Plan of group.comp
+	slots   *vk.Buffer // (layers, experts): addresses
 	staging *vk.Buffer // one expert: Naive
 
 	// Made when a step is first captured.
@@ -44,7 +51,11 @@ type memory struct {
 	captureExperts, captureWeights *vk.Buffer // (layers, tokens, top_k)
 }
 
-const tileBytes = 16 // struct Tile of expert.comp
+const (
+	tileBytes     = 16 // struct Tile of expert.comp
+	dispatchBytes = 12 // three words
+	maxTilings    = 8  // as in group.comp
+)
 
 // newMemory allocates for steps of up to tokens.
 func newMemory(d *vk.Device, cfg moe.RunConfig) (*memory, error) {
@@ -53,7 +64,7 @@ func newMemory(d *vk.Device, cfg moe.RunConfig) (*memory, error) {
 	tokens, experts, in := int64(cfg.MaxTokens), int64(s.Experts), int64(l.In)
 	choices := tokens * int64(s.TopK)
 	quads := (choices + 3*min(experts, choices)) / 4
-	m.quads = int(quads)
+	m.quads, m.maxTiles = int(quads), int(quads+min(experts, choices))
 
 	m.input = m.new(vk.DeviceLocal, 4*int64(s.Layers)*tokens*in)
 	m.x = m.new(vk.DeviceLocal, 4*tokens*in)
@@ -70,8 +81,12 @@ func newMemory(d *vk.Device, cfg moe.RunConfig) (*memory, error) {
 
 	m.staged = m.new(vk.HostCoherent, 4*int64(s.Layers)*tokens*in)
 	m.routing = m.new(vk.HostCoherent, 4*int64(s.Layers)*choices)
-	m.counts = m.new(vk.HostCached, 4*experts)
-	m.tiles = m.new(vk.HostCoherent, tileBytes*(quads+experts))
+	m.counts = m.new(vk.HostCached, 4*int64(s.Layers)*experts)
+	m.tiles = m.new(vk.DeviceMapped, tileBytes*int64(m.maxTiles))
+	m.plan = m.new(vk.DeviceMapped, planBytes)
+	m.slots = m.new(vk.DeviceMapped, 8*int64(s.Layers)*experts)
+	m.plannedTiles = m.new(vk.DeviceLocal, tileBytes*maxTilings*int64(m.maxTiles))
+	m.dispatches = m.new(vk.DeviceLocal, 2*maxTilings*dispatchBytes)
 	if cfg.Mode == moe.Naive {
 		m.staging = m.new(vk.HostCached, l.Bytes)
 	}

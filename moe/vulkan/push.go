@@ -20,6 +20,7 @@ type (
 	}
 	pushGroup struct {
 		Ids, Counts, Rows, Position   uint64
+		Plan, Slots                   uint64
 		Choices, TopK, Experts, Quads uint32
 	}
 	pushGather struct {
@@ -31,8 +32,8 @@ type (
 		Inputs, Outputs, First        uint32
 	}
 	pushCombine struct {
-		Y, Position, Weights, X, Moe uint64
-		D, DModel, TopK, Chained     uint32
+		Y, Position, Weights, X, Next, Moe uint64
+		D, DModel, TopK, Chained           uint32
 	}
 	pushRead struct {
 		Src, Dst uint64

@@ -32,14 +32,17 @@ type runner struct {
 
 	owned []io.Closer // closed in reverse
 
-	tilesUsed int // in memory.tiles, since the host last waited
-	experts   []pager.ExpertID
-	inputs    int  // values of the input that is there
-	newInput  bool // it is on the host yet
-	moved     int64
-	waits     int
-	times     moe.StepTimes // of the step under way
-	failed    error         // a step that failed leaves the device in no known state
+	tilesUsed   int // in memory.tiles, since the host last waited
+	experts     []pager.ExpertID
+	planned     bool // the device plans what is being recorded
+	allResident bool // every expert is on the device
+
+	inputs   int  // values of the input that is there
+	newInput bool // it is on the host yet
+	moved    int64
+	waits    int
+	times    moe.StepTimes // of the step under way
+	failed   error         // a step that failed leaves the device in no known state
 }
 
 // NewRunner compiles the kernels and takes the pool and the activations.
@@ -78,6 +81,7 @@ func (r *runner) open(b *backend) (err error) {
 		return err
 	}
 	r.schedule = newScheduler(slots, each)
+	r.writePlan()
 	return nil
 }
 

@@ -11,7 +11,7 @@ import (
 	"ufm/pager"
 )
 
-// Step runs a batch through all layers. The host waits once a layer, for the router.
+// Step runs a batch through all layers.
 func (r *runner) Step(ctx context.Context, b *moe.Batch) (moe.StepTimes, error) {
 	if r.failed != nil {
 		return moe.StepTimes{}, r.failed
@@ -58,6 +58,22 @@ func (r *runner) step(ctx context.Context, b *moe.Batch) error {
 	if err := r.fillInputs(b); err != nil {
 		return err
 	}
+	run := r.stepPaged
+	if r.resident() {
+		run = r.stepResident
+	}
+	if err := run(ctx, b); err != nil {
+		return err
+	}
+	r.readCapture(b)
+	r.times.Wall = time.Since(start)
+	r.times.Submits = r.submits() - submits
+	r.times.Waits = r.waits - waits
+	return nil
+}
+
+// stepPaged asks the pager layer by layer: the host waits once a layer, for the router.
+func (r *runner) stepPaged(ctx context.Context, b *moe.Batch) error {
 	c, err := r.compute.begin(false)
 	if err != nil {
 		return err
@@ -79,14 +95,40 @@ func (r *runner) step(ctx context.Context, b *moe.Batch) error {
 			return err
 		}
 	}
+	return r.finish(ctx, value)
+}
+
+// stepResident runs the step as one submission and asks the pager afterwards: with every
+// expert on the device there is nothing to decide.
+func (r *runner) stepResident(ctx context.Context, b *moe.Batch) error {
+	c, err := r.compute.begin(false)
+	if err != nil {
+		return err
+	}
+	r.recordResident(c, b)
+	value := r.schedule.next()
+	if err := r.compute.end(c, value); err != nil {
+		return err
+	}
 	if err := r.finish(ctx, value); err != nil {
 		return err
 	}
-	r.readCapture(b)
-	r.times.Wall = time.Since(start)
-	r.times.Submits = r.submits() - submits
-	r.times.Waits = r.waits - waits
+	for l := range r.cfg.Shape.Layers {
+		if _, err := r.place.Request(r.group(b, l)); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+// resident reports whether all experts are on the device, as they then stay. Naive has a
+// place for each but keeps none.
+func (r *runner) resident() bool {
+	if !r.allResident && r.cfg.Mode != moe.Naive && r.cfg.Mode != moe.Published &&
+		r.place.Full() {
+		r.allResident = r.writeSlots()
+	}
+	return r.allResident
 }
 
 func (r *runner) submits() int {
@@ -100,7 +142,7 @@ func (r *runner) submits() int {
 // group reads the router's counts: the experts of layer l that have rows.
 func (r *runner) group(b *moe.Batch, l int) pager.Group {
 	r.experts = r.experts[:0]
-	for e, n := range r.counts() {
+	for e, n := range r.counts(l) {
 		if n > 0 {
 			r.experts = append(r.experts, r.cfg.Shape.Paging().ID(l, e))
 		}
@@ -108,8 +150,11 @@ func (r *runner) group(b *moe.Batch, l int) pager.Group {
 	return pager.Group{Step: b.Step, Layer: l, Phase: b.Phase, Experts: r.experts}
 }
 
-// counts are the rows of each expert of the layer under way.
-func (r *runner) counts() []uint32 { return r.memory.counts.Words()[:r.cfg.Shape.Experts] }
+// counts are the rows of each expert of a layer.
+func (r *runner) counts(l int) []uint32 {
+	n := r.cfg.Shape.Experts
+	return r.memory.counts.Words()[l*n:][:n]
+}
 
 // fillInputs writes the step's inputs where the device reads them.
 func (r *runner) fillInputs(b *moe.Batch) error {

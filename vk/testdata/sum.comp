@@ -8,7 +8,9 @@ layout(constant_id = 0) const uint scale = 1;
 layout(constant_id = 1) const uint offset = 0;
 
 layout(buffer_reference, std430, buffer_reference_align = 4) buffer Words { uint word[]; };
-layout(buffer_reference, std430, buffer_reference_align = 8) readonly buffer Table { Words block[]; };
+layout(buffer_reference, std430, buffer_reference_align = 8) readonly buffer Table {
+    Words block[];
+};
 
 layout(push_constant) uniform Push {
     Table table;  // (blocks)

@@ -1,0 +1,30 @@
+package vk
+
+import (
+	"math/big"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// scaleTicks must agree with exact arithmetic to a part in 10⁸, and exactly for whole
+// periods, which are what today's GPUs have.
+func TestScaleTicks(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		period := rapid.SampledFrom([]float64{1, 10, 38.46154, 52.0833, 83.333, 1000}).Draw(t, "period")
+		tick := rapid.Uint64Range(0, 1<<54).Draw(t, "tick")
+		ticks := []uint64{tick}
+		scaleTicks(ticks, period)
+
+		exact := new(big.Float).SetUint64(tick)
+		exact.Mul(exact, big.NewFloat(period))
+		want, _ := exact.Uint64()
+		slack := want / 1e8
+		if period == float64(int(period)) {
+			slack = 0
+		}
+		if got := ticks[0]; got > want+slack+1 || got+slack+1 < want || slack == 0 && got != want {
+			t.Errorf("%d ticks of %v ns: got %d, want %d", tick, period, got, want)
+		}
+	})
+}
