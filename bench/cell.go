@@ -107,29 +107,50 @@ func (c *cell) observe(e *pager.Event) {
 	}
 }
 
-// prepare runs the steps before the window: those that are checked against a
-// reference, and at least enough to fill the pool and let the policy see a step.
+// hot is how long a device works before it is measured: an idle GPU takes so long to
+// raise its clocks, and a checked step leaves it idle while the host computes.
+const hot = 300 * time.Millisecond
+
+// prepare runs the steps before the window: those that are checked against a reference,
+// then enough to fill the pool and to let the policy see a step, on a warm device.
 func (c *cell) prepare(ctx context.Context) error {
+	captures := make([]*moe.Capture, c.check.steps)
+	for i := range captures {
+		captures[i] = c.check.newCapture()
+		if _, err := c.step(ctx, captures[i]); err != nil {
+			return err
+		}
+		c.observer.Progress(c.mode.String()+" check", int64(i+1), int64(len(captures)))
+	}
+	var err error
+	if c.verdict, err = c.check.judge(c.mode, captures); err != nil {
+		return err
+	}
+	if err := c.heat(ctx); err != nil {
+		return err
+	}
 	steps := 1
 	if c.mode == moe.Baseline || c.mode == moe.UFM {
 		steps = 2
 	}
-	steps = max(steps, c.check.steps)
-	captures := make([]*moe.Capture, 0, c.check.steps)
-	for i := range steps {
-		var capture *moe.Capture
-		if i < c.check.steps {
-			capture = c.check.newCapture()
-			captures = append(captures, capture)
-		}
-		if _, err := c.step(ctx, capture); err != nil {
+	for c.next < steps {
+		if _, err := c.step(ctx, nil); err != nil {
 			return err
 		}
-		c.observer.Progress(c.mode.String()+" warm-up", int64(i+1), int64(steps))
+		c.observer.Progress(c.mode.String()+" warm-up", int64(c.next), int64(steps))
 	}
-	var err error
-	c.verdict, err = c.check.judge(c.mode, captures)
-	return err
+	return nil
+}
+
+// heat keeps the device busy until its clocks are up, if it has clocks that go down. It
+// runs no steps, so that the number of steps follows from what was asked for alone.
+func (c *cell) heat(ctx context.Context) error {
+	if b, ok := c.backend.(interface {
+		Heat(ctx context.Context, d time.Duration) error
+	}); ok {
+		return b.Heat(ctx, hot)
+	}
+	return nil
 }
 
 // measureWindow runs the steps that the row is about.

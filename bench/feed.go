@@ -11,6 +11,7 @@ type feed struct {
 	shape moe.Shape
 	phase pager.Phase
 	batch moe.Batch // reused
+	input []float32 // (tokens, d_model) of layer 0, where routing is generated
 }
 
 func newFeed(s *Spec) *feed {
@@ -26,7 +27,7 @@ func newFeed(s *Spec) *feed {
 	if s.Routing != nil {
 		f.batch.Routing = make([]uint32, f.shape.Layers*s.Tokens*f.shape.TopK)
 		// The experts do not depend on it, so one input serves all steps.
-		f.batch.Input = moe.SyntheticInput(s.Tokens, f.shape.DModel, s.Seed)
+		f.input = moe.SyntheticInput(s.Tokens, f.shape.DModel, s.Seed)
 	}
 	return f
 }
@@ -46,6 +47,10 @@ func (f *feed) next(step int) (*moe.Batch, error) {
 	case s.Activations != nil:
 		f.cycle(step)
 	case s.Routing != nil:
+		f.batch.Input = nil // it stays on the device
+		if step == 0 {
+			f.batch.Input = f.input
+		}
 		return &f.batch, s.Routing.Fill(step, s.Tokens, f.batch.Routing)
 	default:
 		f.batch.Input = moe.SyntheticInput(s.Tokens, f.shape.DModel, s.Seed+uint64(step))

@@ -21,6 +21,7 @@ type cpuRunner struct {
 	bytes    int64       // of device memory
 	attached bool
 
+	given   []float32        // the last batch's input, as long as it was
 	input   []float32        // (max tokens, d_model padded): of this layer
 	output  []float32        // (max tokens, d_model)
 	ids     []uint32         // (max tokens, top_k)
@@ -48,6 +49,7 @@ func (b *cpuBackend) NewRunner(cfg RunConfig) (Runner, error) {
 		pool:    newCPUPool(s, slots, cfg.Poison),
 		experts: newCPUExperts(s, cfg.MaxTokens, b.threads),
 		bytes:   int64(deviceBytes(cfg, slots, b.threads)),
+		given:   make([]float32, 0, cfg.MaxTokens*s.DModel),
 		input:   make([]float32, cfg.MaxTokens*l.In),
 		output:  make([]float32, cfg.MaxTokens*s.DModel),
 		ids:     make([]uint32, cfg.MaxTokens*s.TopK),
@@ -82,7 +84,7 @@ func (cfg *RunConfig) validate() error {
 func deviceBytes(cfg RunConfig, slots, threads int) float64 {
 	s, l := cfg.Shape, NewLayout(cfg.Shape)
 	tokens, pairs := float64(cfg.MaxTokens), float64(cfg.MaxTokens)*float64(s.TopK)
-	rows := tokens * float64(l.In+s.DModel)
+	rows := tokens * float64(l.In+2*s.DModel)
 	rows += pairs * float64(l.In+l.Hidden+4)
 	scratch := float64(threads) * tokens * tileOut * 2
 	gates := float64(s.Layers) * float64(s.Experts) * float64(s.DModel)

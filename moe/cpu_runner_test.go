@@ -257,6 +257,7 @@ func TestCPUBadBatch(t *testing.T) {
 	}
 	for name, bad := range map[string]*Batch{
 		"no tokens":       {},
+		"no input yet":    {Tokens: 2},
 		"too many tokens": {Tokens: 3, Input: make([]float32, 24)},
 		"short input":     {Tokens: 2, Input: x[1:]},
 		"per layer":       {Tokens: 2, Input: x, PerLayer: true},

@@ -14,9 +14,10 @@ func (r *cpuRunner) Step(ctx context.Context, b *Batch) (StepTimes, error) {
 	if !r.attached {
 		return StepTimes{}, errors.New("moe: step without a bank")
 	}
-	if err := b.validate(r.cfg); err != nil {
+	if err := b.Validate(r.cfg, len(r.given)); err != nil {
 		return StepTimes{}, err
 	}
+	r.keep(b)
 	times := StepTimes{Timed: true}
 	start, copies := time.Now(), r.pool.copies.Load()
 	r.setInput(b, 0)
@@ -83,10 +84,23 @@ func (r *cpuRunner) route(b *Batch, l int, ids []uint32, weights []float32) {
 	})
 }
 
-// setInput takes a layer's input from the batch. The padding of a row stays zero.
+// keep copies the input of a batch that has one, for later batches that have none.
+func (r *cpuRunner) keep(b *Batch) {
+	if b.Input == nil {
+		return
+	}
+	if more := int64(4 * (len(b.Input) - cap(r.given))); more > 0 { // every layer has its own
+		r.given = make([]float32, len(b.Input))
+		r.bytes += more
+		r.backend.used += more
+	}
+	r.given = append(r.given[:0], b.Input...)
+}
+
+// setInput takes a layer's input from what was given. The padding of a row stays zero.
 func (r *cpuRunner) setInput(b *Batch, l int) {
 	d, width := r.cfg.Shape.DModel, NewLayout(r.cfg.Shape).In
-	from := b.Input[l*b.Tokens*d:]
+	from := r.given[l*b.Tokens*d:]
 	for t := range b.Tokens {
 		copy(r.input[t*width:][:d], from[t*d:][:d])
 	}
@@ -129,45 +143,4 @@ func (r *cpuRunner) capture(b *Batch, l int) {
 	if c.Weights != nil {
 		copy(c.Weights[l*chosen:][:chosen], r.weights)
 	}
-}
-
-// validate tells what is wrong with a batch for a runner made for cfg.
-func (b *Batch) validate(cfg RunConfig) error {
-	s := cfg.Shape
-	if b.Tokens < 1 || b.Tokens > cfg.MaxTokens {
-		return fmt.Errorf("moe: step %d has %d tokens: the runner takes 1 to %d",
-			b.Step, b.Tokens, cfg.MaxTokens)
-	}
-	values, chosen := b.Tokens*s.DModel, b.Tokens*s.TopK
-	want := values
-	if b.PerLayer {
-		want *= s.Layers
-	}
-	if len(b.Input) != want {
-		return fmt.Errorf("moe: step %d: input has %d values, not %d", b.Step, len(b.Input), want)
-	}
-	if b.Routing != nil {
-		if err := checkRouting(s, b.Routing, s.Layers*chosen); err != nil {
-			return err
-		}
-	}
-	if b.Capture == nil {
-		return nil
-	}
-	c := b.Capture
-	for _, f := range []struct {
-		name      string
-		got, want int
-	}{
-		{"inputs", len(c.Input), s.Layers * values},
-		{"outputs", len(c.Output), s.Layers * values},
-		{"experts", len(c.Experts), s.Layers * chosen},
-		{"weights", len(c.Weights), s.Layers * chosen},
-	} {
-		if f.got != 0 && f.got != f.want {
-			return fmt.Errorf("moe: step %d: capture of %s has room for %d, not %d",
-				b.Step, f.name, f.got, f.want)
-		}
-	}
-	return nil
 }

@@ -140,6 +140,12 @@ func (p *Pager) Policy() Policy { return p.policy }
 // Resident returns what each slot holds, by slot: NoExpert where it is free.
 func (p *Pager) Resident() []ExpertID { return append([]ExpertID(nil), p.held...) }
 
+// Full reports whether the pool holds the whole universe: then nothing is ever evicted.
+func (p *Pager) Full() bool { return p.filled == p.shape.Universe() }
+
+// SlotOf tells where an expert is, and whether it is resident at all.
+func (p *Pager) SlotOf(e ExpertID) (Slot, bool) { s := p.slotOf[e]; return s, s != noSlot }
+
 // Stats is a snapshot of the counts so far. It may be called from any goroutine.
 func (p *Pager) Stats() Stats {
 	p.mu.Lock()
@@ -158,9 +164,3 @@ func fill[T any](s []T, v T) {
 		s[i] = v
 	}
 }
-
-// Full reports whether the pool holds the whole universe: then nothing is ever evicted.
-func (p *Pager) Full() bool { return p.filled == p.shape.Universe() }
-
-// SlotOf tells where an expert is, and whether it is resident at all.
-func (p *Pager) SlotOf(e ExpertID) (Slot, bool) { s := p.slotOf[e]; return s, s != noSlot }

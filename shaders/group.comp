@@ -57,40 +57,52 @@ shared uint next[MAX_EXPERTS]; // the expert's next free row
 shared uint tileOf[MAX_EXPERTS]; // the expert's first tile among its tiling's
 shared uint quadOf[MAX_EXPERTS];
 
+shared uint tilings;
+shared uint tileRows[MAX_TILINGS];
+
 // tilingFor is profile.class of the host: the smallest tiling that holds all rows, or of
 // the two largest the one that fills its tiles better.
-uint tilingFor(Plan p, uint rows) {
-    for (uint i = 0; i < p.tilings; i++)
-        if (rows <= p.rows[i]) return i;
-    const uint last = p.tilings - 1;
+uint tilingFor(uint rows) {
+    for (uint i = 0; i < tilings; i++)
+        if (rows <= tileRows[i]) return i;
+    const uint last = tilings - 1;
     if (last == 0) return last;
-    const uint a = p.rows[last - 1], b = p.rows[last];
+    const uint a = tileRows[last - 1], b = tileRows[last];
     return (rows + a - 1) / a * a < (rows + b - 1) / b * b ? last - 1 : last;
 }
 
 // planTiles gives every expert its place among the tiles, and sizes the dispatches.
 void planTiles(Plan p) {
     uint tiles[MAX_TILINGS];
-    for (uint i = 0; i < p.tilings; i++) tiles[i] = 0;
+    for (uint i = 0; i < MAX_TILINGS; i++) {
+        tiles[i] = 0;
+        tileRows[i] = p.rows[i];
+    }
+    tilings = p.tilings;
+    const uint n = tilings;
     for (uint e = 0; e < pc.experts; e++) {
         if (count[e] == 0) continue;
-        const uint i = tilingFor(p, count[e]);
+        const uint i = tilingFor(count[e]);
         tileOf[e] = tiles[i];
-        tiles[i] += (count[e] + p.rows[i] - 1) / p.rows[i];
+        tiles[i] += (count[e] + tileRows[i] - 1) / tileRows[i];
     }
-    for (uint i = 0; i < 2 * p.tilings; i++) {
+    for (uint i = 0; i < 2 * n; i++) {
         UintOut(p.dispatches).v[3 * i] = p.groups[i];
-        UintOut(p.dispatches).v[3 * i + 1] = tiles[i % p.tilings];
+        UintOut(p.dispatches).v[3 * i + 1] = tiles[i % n];
         UintOut(p.dispatches).v[3 * i + 2] = 1;
     }
 }
 
 void writeTiles(Plan p, uint e) {
-    const uint i = tilingFor(p, count[e]), rows = p.rows[i];
+    const uint i = tilingFor(count[e]), rows = tileRows[i];
     const uint64_t slot = Slots(pc.slots).address[e];
-    for (uint t = 0; t * rows < count[e]; t++)
-        Tiles(p.tiles).v[i * p.maxTiles + tileOf[e] + t] =
-            Tile(slot, quadOf[e] + t * rows / 4, min(rows, count[e] - t * rows));
+    Tiles tiles = Tiles(p.tiles);
+    const uint first = i * p.maxTiles + tileOf[e], n = (count[e] + rows - 1) / rows;
+    for (uint t = 0; t < n; t++) {
+        tiles.v[first + t].slot = slot;
+        tiles.v[first + t].quad = quadOf[e] + t * rows / 4;
+        tiles.v[first + t].rows = min(rows, count[e] - t * rows);
+    }
 }
 
 void main() {

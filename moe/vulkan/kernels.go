@@ -32,7 +32,7 @@ type tiling struct {
 func newProfile(info vk.DeviceInfo, s moe.Shape) profile {
 	if info.Kind == "CPU" {
 		return profile{minTiles: 2, tiles: []tiling{
-			{1, 64, 32, 256, 1}, {4, 64, 32, 256, 1}, {8, 64, 32, 256, 1},
+			{1, 64, 32, 256, 1}, {8, 64, 32, 256, 1},
 		}}
 	}
 	return profile{minTiles: 1024, tiles: []tiling{

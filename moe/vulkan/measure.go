@@ -18,9 +18,11 @@ import (
 func (b *backend) Measure(ctx context.Context) (hardware.Ceilings, error) {
 	info := b.device.Info()
 	c := hardware.Ceilings{Backend: b.Name(), Device: info.Name, Driver: info.Driver}
-	p := &probe{device: b.device, readBytes: 2 << 30, linkBytes: 512 << 20, workgroups: 1 << 14, rounds: 1024}
+	p := &probe{device: b.device, readBytes: 2 << 30, linkBytes: 512 << 20, workgroups: 1 << 14, rounds: 1024,
+		hot: 250 * time.Millisecond}
 	if info.Kind == "CPU" {
 		p.readBytes, p.linkBytes, p.workgroups, p.rounds = 128<<20, 64<<20, 64, 64
+		p.hot = 20 * time.Millisecond
 	}
 	err := p.open()
 	if err == nil {
@@ -35,6 +37,19 @@ func (b *backend) Measure(ctx context.Context) (hardware.Ceilings, error) {
 	return c, errors.Join(memoryError(err), p.close())
 }
 
+// Heat keeps the compute queue busy for d. Only GPUs need it.
+func (b *backend) Heat(ctx context.Context, d time.Duration) error {
+	if b.device.Info().Kind == "CPU" {
+		return nil
+	}
+	p := &probe{device: b.device, readBytes: 1 << 20, workgroups: 1 << 12, rounds: 1024, hot: d}
+	err := p.open()
+	if err == nil {
+		_, err = p.flops(ctx)
+	}
+	return errors.Join(memoryError(err), p.close())
+}
+
 // probe measures one ceiling after the other.
 type probe struct {
 	device     *vk.Device
@@ -42,6 +57,7 @@ type probe struct {
 	linkBytes  int64
 	workgroups int
 	rounds     int
+	hot        time.Duration // an idle GPU takes so long to raise its clocks
 
 	closers  []interface{ Close() error }
 	target   *vk.Buffer // readBytes of device memory
@@ -88,7 +104,7 @@ func (p *probe) close() error {
 // timed records work on some queues, runs it and returns the median time in seconds.
 func (p *probe) timed(ctx context.Context, queues []int, record func(q int, c *vk.Commands)) (float64, error) {
 	var times []float64
-	for i := range repetitions + 1 {
+	for first := time.Now(); len(times) < repetitions; {
 		for _, q := range queues {
 			c := p.commands[q]
 			c.Begin()
@@ -110,7 +126,7 @@ func (p *probe) timed(ctx context.Context, queues []int, record func(q int, c *v
 				return 0, err
 			}
 		}
-		if i > 0 { // the first warms up
+		if start.Sub(first) >= p.hot {
 			times = append(times, time.Since(start).Seconds())
 		}
 	}

@@ -1,0 +1,206 @@
+package pager
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+)
+
+// scanned is nextuse, checked at each eviction against a scan of all residents.
+type scanned struct {
+	*nextUse
+	t         *testing.T
+	resident  []bool
+	touched   []int64
+	evictions int
+}
+
+func (s *scanned) Touch(e ExpertID) {
+	s.nextUse.Touch(e)
+	s.touched[e] = s.touches
+}
+
+func (s *scanned) Insert(e ExpertID, prefetch bool) {
+	s.nextUse.Insert(e, prefetch)
+	s.resident[e], s.touched[e] = true, s.touches
+}
+
+func (s *scanned) Evict() ExpertID {
+	for l := range s.due {
+		if s.heaps.size[l] > 0 && s.heaps.outdated[l] {
+			s.rebuild(l)
+		}
+	}
+	best, bestNext := member{expert: NoExpert}, int64(-1)
+	for l := range s.due {
+		top, any := s.scanLayer(l)
+		if !any {
+			continue
+		}
+		layers := int64(s.shape.Layers)
+		wait := layers*one*(1<<waitBits)/top.chance - layers<<waitBits
+		next := s.due[l]<<waitBits + min(wait, maxWait)
+		if next > bestNext || next == bestNext && top.touched < best.touched {
+			best, bestNext = top, next
+		}
+	}
+	got := s.nextUse.Evict()
+	if got != best.expert {
+		s.t.Fatalf("eviction %d: got expert %d, a scan finds expert %d",
+			s.evictions, got, best.expert)
+	}
+	s.resident[got] = false
+	s.evictions++
+	return got
+}
+
+// scanLayer finds the resident of layer l that is least likely to be used next.
+func (s *scanned) scanLayer(l int) (top member, any bool) {
+	for i := range s.shape.Experts {
+		e := s.shape.ID(l, i)
+		if !s.resident[e] {
+			continue
+		}
+		m := s.heaps.members(l)[s.heaps.place[e]]
+		if m.expert != e || m.touched != s.touched[e] {
+			s.t.Fatalf("expert %d: the heap has expert %d, touched %d, want touched %d",
+				e, m.expert, m.touched, s.touched[e])
+		}
+		if !any || m.chance < top.chance || m.chance == top.chance && m.touched < top.touched {
+			top, any = m, true
+		}
+	}
+	return top, any
+}
+
+func TestNextUseEqualsScan(t *testing.T) {
+	shape := Shape{Layers: 3, Experts: 20, TopK: 2}
+	for _, order := range []Order{ResidentFirst, Ascending} {
+		rng := rand.New(rand.NewPCG(1, 0))
+		policy := &scanned{
+			nextUse: newNextUse(shape, defaultWindow), t: t,
+			resident: make([]bool, shape.Universe()), touched: make([]int64, shape.Universe()),
+		}
+		p, err := New(Options{Shape: shape, Slots: 17, Policy: policy, Order: order})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range 3000 {
+			layer := i % shape.Layers
+			var experts []ExpertID
+			for range 1 + rng.IntN(3) {
+				u := rng.Float64()
+				experts = append(experts, shape.ID(layer, int(u*u*float64(shape.Experts))))
+			}
+			slices.Sort(experts)
+			if i%5 == 0 {
+				if err := p.Prefetch([]ExpertID{shape.ID((layer+1)%3, rng.IntN(20))}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := p.Request(Group{Layer: layer, Experts: slices.Compact(experts)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if policy.evictions < 1000 {
+			t.Errorf("%v: %d evictions test too little", order, policy.evictions)
+		}
+	}
+}
+
+func TestHazard(t *testing.T) {
+	// One layer of 3 experts: 0 is used every turn, 1 every third, 2 once at the start.
+	h := newHazard(one/4, 1)
+	const turns = 600
+	habits := []habit{{last: turns}, {last: turns - turns%3}, {last: 1}}
+	for range turns - 1 {
+		h.reused(1)
+	}
+	for range turns/3 - 1 {
+		h.reused(3)
+	}
+	h.learn(turns, habits, []int64{turns})
+	for _, c := range []struct {
+		age  int64
+		want float64
+	}{
+		{1, 599. / 799},         // of all gaps that reached age 1
+		{2, 0}, {3, 199. / 200}, // expert 2 passed there, too
+		{4, 0}, {300, 0},
+	} {
+		got := float64(h.at(c.age)) / float64(one)
+		// The prior weighs as much as 8 gaps: visible where few reached the age.
+		if reached := 1.; c.age > 3 && math.Abs(got-8*.25/(reached+8)) > .23 {
+			t.Errorf("h(%d): got %.3f, want little", c.age, got)
+		} else if c.age <= 3 && math.Abs(got-c.want) > .04 {
+			t.Errorf("h(%d): got %.3f, want about %.3f", c.age, got, c.want)
+		}
+	}
+}
+
+func TestHazardOfLongGaps(t *testing.T) {
+	// Above the last age each further turn is one more chance that was not taken.
+	h := newHazard(one/2, 1)
+	const gap = 10 * hazardAges
+	for range 100 {
+		h.reused(gap)
+	}
+	h.learn(0, []habit{{last: 1}}, []int64{1})
+	got, want := float64(h.at(gap))/float64(one), 1./(gap-hazardAges+1)
+	if got < want*.9 || got > want*1.1 {
+		t.Errorf("h(%d): got %.6f, want about %.6f", gap, got, want)
+	}
+}
+
+func TestHazardDoesNotOverflow(t *testing.T) {
+	h := newHazard(one/2, 1)
+	if got, want := h.smoothed(1<<50, 1<<51), one/2; got != want {
+		t.Errorf("got %d, want %d", got, want)
+	}
+}
+
+func TestHazardIsDrawnRarely(t *testing.T) {
+	h := newHazard(one/2, 1)
+	drawn := 0
+	for clock := int64(1); clock <= 100000; clock++ {
+		if h.stale(clock) {
+			h.learn(clock, []habit{{}}, []int64{clock})
+			drawn++
+		}
+	}
+	if drawn < 50 || drawn > 250 {
+		t.Errorf("the curve was drawn %d times in 100000 turns, want some 170", drawn)
+	}
+}
+
+// The chance in fixed point against the rule as its comment tells it, in floats.
+func TestNextUseChance(t *testing.T) {
+	shape := Shape{Layers: 1, Experts: 10, TopK: 2}
+	p := newNextUse(shape, 8)
+	rng := rand.New(rand.NewPCG(2, 0))
+	uses := make([][]int, shape.Experts) // turns
+	const turns = 150
+	for turn := 1; turn <= turns; turn++ {
+		e := ExpertID(rng.IntN(1 + turn%9)) // 9 is never used
+		uses[e] = append(uses[e], turn)
+		p.Begin(0, nil, []ExpertID{e})
+	}
+	prior := 2. / 10
+	r := p.newRates(0)
+	for e, used := range uses {
+		want := prior
+		if len(used) > 0 {
+			recent, weight := 8*prior/8, 1-math.Pow(7./8, turns)+8./8
+			for _, turn := range used {
+				recent += math.Pow(7./8, float64(turns-turn)) / 8
+			}
+			long := (float64(len(used)) + 8*prior) / (turns + 8)
+			hazard := float64(p.hazard.at(int64(turns+1-used[len(used)-1]))) / float64(one)
+			want = (6*hazard + 5*long + 5*recent/weight) / 16
+		}
+		if got := float64(r.chance(ExpertID(e))) / float64(one); math.Abs(got-want) > 1e-5 {
+			t.Errorf("expert %d: got chance %.6f, want %.6f", e, got, want)
+		}
+	}
+}

@@ -1,0 +1,103 @@
+package pager_test
+
+import (
+	"fmt"
+	"testing"
+
+	"ufm/pager"
+)
+
+// sweep requests every expert of every layer, step after step, and returns the hits a
+// step after the first steps, in which the policy learns.
+func sweep(t *testing.T, spec string, shape pager.Shape, slots int) float64 {
+	t.Helper()
+	p, err := pager.New(pager.Options{
+		Shape: shape, Slots: slots, Policy: newPolicy(t, spec, shape, slots),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const learning, counted = 8, 20
+	all := make([]pager.ExpertID, shape.Experts)
+	var before pager.Stats
+	for step := range learning + counted {
+		if step == learning {
+			before = p.Stats()
+		}
+		for layer := range shape.Layers {
+			for e := range all {
+				all[e] = shape.ID(layer, e)
+			}
+			if _, err := p.Request(pager.Group{Step: step, Layer: layer, Experts: all}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return float64(p.Stats().Sub(before).Hits) / counted
+}
+
+func TestNextUseIsOptimalOnSweeps(t *testing.T) {
+	for _, layers := range []int{1, 2, 3, 12} {
+		shape := pager.Shape{Layers: layers, Experts: 16, TopK: 2}
+		bank := shape.Universe()
+		for _, slots := range []int{3, bank / 10, bank / 3, bank / 2, bank * 2 / 3, bank - 1, bank} {
+			t.Run(fmt.Sprintf("layers=%d/slots=%d", layers, slots), func(t *testing.T) {
+				got := sweep(t, "nextuse", shape, slots)
+				if want := float64(slots - 2); got < want {
+					t.Errorf("got %.1f hits a step, want at least %.0f", got, want)
+				}
+				if lru := sweep(t, "lru", shape, slots); layers > 1 && slots <= bank/2 && lru != 0 {
+					t.Errorf("lru: got %.1f hits a step, want 0: the sweep is no sweep", lru)
+				}
+			})
+		}
+	}
+}
+
+// A few experts are used at every step, the others in turn: the first must stay.
+func TestNextUseKeepsTheFrequent(t *testing.T) {
+	shape := pager.Shape{Layers: 3, Experts: 32, TopK: 2}
+	p, err := pager.New(pager.Options{Shape: shape, Slots: 8})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := p.Policy().Name(); got != pager.DefaultPolicy {
+		t.Fatalf("default policy: got %s, want %s", got, pager.DefaultPolicy)
+	}
+	missed := 0
+	for step := range 200 {
+		for layer := range shape.Layers {
+			plan, err := p.Request(pager.Group{Step: step, Layer: layer, Experts: []pager.ExpertID{
+				shape.ID(layer, 0), shape.ID(layer, 1+step%31),
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if step >= 20 && plan.Hits == 0 {
+				missed++
+			}
+		}
+	}
+	if missed > 0 {
+		t.Errorf("the frequent expert was missed %d times, want 0", missed)
+	}
+}
+
+// Layers need not come in turn: a request may skip some, or stay.
+func TestNextUseSurvivesSkippedLayers(t *testing.T) {
+	shape := pager.Shape{Layers: 4, Experts: 4}
+	p, err := pager.New(pager.Options{Shape: shape, Slots: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 200 {
+		layer := i * i % 4
+		experts := []pager.ExpertID{shape.ID(layer, i%4)}
+		if _, err := p.Request(pager.Group{Layer: layer, Experts: experts}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s := p.Stats(); s.Hits+s.Misses != 200 {
+		t.Errorf("hits %d + misses %d, want 200", s.Hits, s.Misses)
+	}
+}
