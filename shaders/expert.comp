@@ -1,7 +1,7 @@
 #version 460
 // One product of many experts at once: out = act(W · in) for each tile of a flat list.
 //
-//   lanes side by side own 4 outputs each, WIDE times; SPLITS groups of LANES split the inputs
+//   lanes side by side own 4 outputs each; SPLITS groups of LANES split the inputs
 //
 //             outputs n ->                      in:  (quad, k) of vec4: 4 rows side by side
 //           +----+----+-- LANES --+             out: (quad, n) of vec4
@@ -24,7 +24,6 @@ layout(constant_id = 1) const uint ROWS = 4;    // of a tile, at most
 layout(constant_id = 2) const uint LANES = 32;
 layout(constant_id = 3) const uint STAGED = 256; // inputs in shared memory at a time
 layout(constant_id = 4) const uint SHARED = 1024; // max(QUADS · STAGED, 4 · THREADS)
-layout(constant_id = 5) const uint WIDE = 1; // strips of 4 · LANES outputs of a workgroup
 const uint QUADS = (ROWS + 3) / 4;
 const uint SPLITS = THREADS / LANES;
 const uint STEP = 8; // inputs that a split takes at a time; d_model and d_hidden are multiples
@@ -83,16 +82,15 @@ float gelu(float x) { // tanh form: x/2 · (1 + tanh z) = x / (1 + e^(-2z))
 
 float silu(float x) { return x / (1.0 + exp(-x)); }
 
-vec4 acc[WIDE * ROWS]; // (strips, rows): four outputs of one row
+vec4 acc[ROWS]; // of one row: four outputs
 #ifdef UP_SWIGLU
-vec4 accGate[WIDE * ROWS];
+vec4 accGate[ROWS];
 #endif
 
-// COLUMN is output c of the four rows of quad q of strip s, from accumulators a.
-#define ROW(a, s, r) a[s * ROWS + min(r, ROWS - 1)]
-#define COLUMN(a, s, q, c) \
-    vec4(ROW(a, s, 4 * q)[c], ROW(a, s, 4 * q + 1)[c], \
-         ROW(a, s, 4 * q + 2)[c], ROW(a, s, 4 * q + 3)[c])
+// columnsOf returns output c of the four rows of quad q, from accumulators a.
+#define COLUMN(a, q, c) \
+    vec4(a[min(4 * q, ROWS - 1)][c], a[min(4 * q + 1, ROWS - 1)][c], \
+         a[min(4 * q + 2, ROWS - 1)][c], a[min(4 * q + 3, ROWS - 1)][c])
 
 // sum adds up one output's partial results over the splits.
 vec4 sum(uint column) {
@@ -103,10 +101,10 @@ vec4 sum(uint column) {
 
 void main() {
     const uint tid = gl_LocalInvocationID.x, lane = tid % LANES, split = tid / LANES;
-    const uint n0 = gl_WorkGroupID.x * WIDE * LANES * 4;
+    const uint n0 = gl_WorkGroupID.x * LANES * 4;
     const Tile tile = Tiles(pc.tiles).v[pc.first + gl_WorkGroupID.y];
     const uint quads = (tile.rows + 3) / 4;
-    const uint last = pc.outputs / 4 - 1; // lanes past the end read what the last one reads
+    const bool inside = n0 + lane * 4 < pc.outputs;
     Vec4In src = Vec4In(pc.src);
     WEIGHTS weight = WEIGHTS(tile.slot + pc.weight);
 #ifdef UP_SWIGLU
@@ -119,7 +117,7 @@ void main() {
     const uint kUnit = 2;
 #endif
 
-    [[unroll]] for (uint r = 0; r < WIDE * ROWS; r++) {
+    [[unroll]] for (uint r = 0; r < ROWS; r++) {
         acc[r] = vec4(0.0);
 #ifdef UP_SWIGLU
         accGate[r] = vec4(0.0);
@@ -135,28 +133,23 @@ void main() {
         barrier();
         for (uint at = split * STEP; at < STAGED; at += SPLITS * STEP) {
             const uint k = base + at;
-            if (k >= pc.inputs) break;
-            vec4 w[WIDE][STEP];
+            if (k >= pc.inputs || !inside) break;
+            const uint from = k / kUnit * stride + n0 / 4 + lane;
+            vec4 w[STEP];
+            load(weight, from, stride, w);
 #ifdef UP_SWIGLU
-            vec4 g[WIDE][STEP];
+            vec4 g[STEP];
+            load(gate, from, stride, g);
 #endif
-            [[unroll]] for (uint s = 0; s < WIDE; s++) {
-                const uint column = min(n0 / 4 + s * LANES + lane, last);
-                load(weight, k / kUnit * stride + column, stride, w[s]);
-#ifdef UP_SWIGLU
-                load(gate, k / kUnit * stride + column, stride, g[s]);
-#endif
-            }
             [[unroll]] for (uint u = 0; u < STEP; u++) {
                 [[unroll]] for (uint q = 0; q < QUADS; q++) {
                     const vec4 x = sh[q * STAGED + at + u];
                     [[unroll]] for (uint i = 0; i < 4; i++) {
                         const uint r = 4 * q + i;
-                        if (r >= ROWS) continue;
-                        [[unroll]] for (uint s = 0; s < WIDE; s++) {
-                            acc[s * ROWS + r] = fma(w[s][u], vec4(x[i]), acc[s * ROWS + r]);
+                        if (r < ROWS) {
+                            acc[r] = fma(w[u], vec4(x[i]), acc[r]);
 #ifdef UP_SWIGLU
-                            accGate[s * ROWS + r] = fma(g[s][u], vec4(x[i]), accGate[s * ROWS + r]);
+                            accGate[r] = fma(g[u], vec4(x[i]), accGate[r]);
 #endif
                         }
                     }
@@ -166,22 +159,21 @@ void main() {
     }
 
     Vec4Out dst = Vec4Out(pc.dst);
-    [[unroll]] for (uint p = 0; p < WIDE * QUADS; p++) {
-        const uint s = p / QUADS, q = p % QUADS, n1 = n0 + s * LANES * 4;
-        vec4 y[(4 * LANES + THREADS - 1) / THREADS]; // gates of the outputs this thread finishes
+    [[unroll]] for (uint q = 0; q < QUADS; q++) {
+        vec4 y[(4 * LANES + THREADS - 1) / THREADS]; // outputs this thread finishes
 #ifdef UP_SWIGLU
         barrier();
-        [[unroll]] for (uint c = 0; c < 4; c++) sh[tid * 4 + c] = COLUMN(accGate, s, q, c);
+        [[unroll]] for (uint c = 0; c < 4; c++) sh[tid * 4 + c] = COLUMN(accGate, q, c);
         barrier();
         [[unroll]] for (uint i = 0; i < y.length(); i++)
             if (i * THREADS + tid < 4 * LANES) y[i] = sum(i * THREADS + tid);
 #endif
         barrier();
-        [[unroll]] for (uint c = 0; c < 4; c++) sh[tid * 4 + c] = COLUMN(acc, s, q, c);
+        [[unroll]] for (uint c = 0; c < 4; c++) sh[tid * 4 + c] = COLUMN(acc, q, c);
         barrier();
         [[unroll]] for (uint i = 0; i < y.length(); i++) {
             const uint column = i * THREADS + tid;
-            if (column < 4 * LANES && n1 + column < pc.outputs && q < quads) {
+            if (column < 4 * LANES && n0 + column < pc.outputs && q < quads) {
                 vec4 v = sum(column);
 #ifdef UP_GELU
                 v = vec4(gelu(v.x), gelu(v.y), gelu(v.z), gelu(v.w));
@@ -189,7 +181,7 @@ void main() {
 #ifdef UP_SWIGLU
                 v *= vec4(silu(y[i].x), silu(y[i].y), silu(y[i].z), silu(y[i].w));
 #endif
-                dst.v[(tile.quad + q) * pc.outputs + n1 + column] = v;
+                dst.v[(tile.quad + q) * pc.outputs + n0 + column] = v;
             }
         }
     }

@@ -52,81 +52,77 @@ layout(push_constant, scalar) uniform Push {
 } pc;
 
 shared uint count[MAX_EXPERTS];
-shared uint next[MAX_EXPERTS]; // the expert's next free row
-
-shared uint tileOf[MAX_EXPERTS]; // the expert's first tile among its tiling's
-shared uint quadOf[MAX_EXPERTS];
-
-shared uint tilings;
+shared uint next[MAX_EXPERTS];   // the expert's next free row
+shared uint quadOf[MAX_EXPERTS]; // the expert's first quad
+shared uint tiling[MAX_EXPERTS]; // which tiling serves the expert
+shared uint tiles[MAX_EXPERTS];  // how many of its tiles the expert takes
 shared uint tileRows[MAX_TILINGS];
 
-// tilingFor is profile.class of the host: the smallest tiling that holds all rows, or of
-// the two largest the one that fills its tiles better.
-uint tilingFor(uint rows) {
+// tilingFor is profile.class of the host: the smallest tiling that holds all rows; beyond
+// the largest, the one below it if it takes no more tiles.
+uint tilingFor(uint rows, uint tilings) {
     for (uint i = 0; i < tilings; i++)
         if (rows <= tileRows[i]) return i;
     const uint last = tilings - 1;
     if (last == 0) return last;
     const uint a = tileRows[last - 1], b = tileRows[last];
-    return (rows + a - 1) / a * a < (rows + b - 1) / b * b ? last - 1 : last;
+    return (rows + a - 1) / a <= (rows + b - 1) / b ? last - 1 : last;
 }
 
-// planTiles gives every expert its place among the tiles, and sizes the dispatches.
-void planTiles(Plan p) {
-    uint tiles[MAX_TILINGS];
-    for (uint i = 0; i < MAX_TILINGS; i++) {
-        tiles[i] = 0;
-        tileRows[i] = p.rows[i];
-    }
-    tilings = p.tilings;
-    const uint n = tilings;
-    for (uint e = 0; e < pc.experts; e++) {
-        if (count[e] == 0) continue;
-        const uint i = tilingFor(count[e]);
-        tileOf[e] = tiles[i];
-        tiles[i] += (count[e] + tileRows[i] - 1) / tileRows[i];
-    }
-    for (uint i = 0; i < 2 * n; i++) {
-        UintOut(p.dispatches).v[3 * i] = p.groups[i];
-        UintOut(p.dispatches).v[3 * i + 1] = tiles[i % n];
-        UintOut(p.dispatches).v[3 * i + 2] = 1;
-    }
+// sizeDispatches adds up the tiles of each tiling.
+void sizeDispatches(Plan p, uint tilings, uint i) {
+    uint n = 0;
+    for (uint e = 0; e < pc.experts; e++) n += tiling[e] == i % tilings ? tiles[e] : 0;
+    UintOut dispatches = UintOut(p.dispatches);
+    dispatches.v[3 * i] = p.groups[i];
+    dispatches.v[3 * i + 1] = n;
+    dispatches.v[3 * i + 2] = 1;
 }
 
+// writeTiles writes an expert's tiles behind those of the experts before it.
 void writeTiles(Plan p, uint e) {
-    const uint i = tilingFor(count[e]), rows = tileRows[i];
+    uint at = tiling[e] * p.maxTiles;
+    for (uint j = 0; j < e; j++) at += tiling[j] == tiling[e] ? tiles[j] : 0;
+    const uint rows = tileRows[tiling[e]], n = tiles[e];
     const uint64_t slot = Slots(pc.slots).address[e];
-    Tiles tiles = Tiles(p.tiles);
-    const uint first = i * p.maxTiles + tileOf[e], n = (count[e] + rows - 1) / rows;
+    Tiles list = Tiles(p.tiles);
     for (uint t = 0; t < n; t++) {
-        tiles.v[first + t].slot = slot;
-        tiles.v[first + t].quad = quadOf[e] + t * rows / 4;
-        tiles.v[first + t].rows = min(rows, count[e] - t * rows);
+        list.v[at + t].slot = slot;
+        list.v[at + t].quad = quadOf[e] + t * rows / 4;
+        list.v[at + t].rows = min(rows, count[e] - t * rows);
     }
 }
 
 void main() {
     const uint tid = gl_LocalInvocationID.x;
+    const bool planned = pc.plan != 0ul;
     UintIn ids = UintIn(pc.ids);
+    uint tilings = 0; // loads stay out of loop conditions: validation cannot instrument them
+    if (planned) {
+        tilings = Plan(pc.plan).tilings;
+        if (tid < MAX_TILINGS) tileRows[tid] = Plan(pc.plan).rows[tid];
+    }
     for (uint e = tid; e < pc.experts; e += THREADS) count[e] = 0;
     for (uint r = tid; r < 4 * pc.quads; r += THREADS) UintOut(pc.rows).v[r] = NO_TOKEN;
     barrier();
     for (uint i = tid; i < pc.choices; i += THREADS) atomicAdd(count[ids.v[i]], 1);
     memoryBarrierBuffer();
     barrier();
-    if (tid == 0) {
-        uint row = 0;
-        for (uint e = 0; e < pc.experts; e++) {
-            next[e] = row;
-            quadOf[e] = row / 4;
-            row += (count[e] + 3) / 4 * 4;
+    for (uint e = tid; e < pc.experts; e += THREADS) {
+        uint quad = 0;
+        for (uint j = 0; j < e; j++) quad += (count[j] + 3) / 4;
+        quadOf[e] = quad;
+        next[e] = 4 * quad;
+        UintOut(pc.counts).v[e] = count[e];
+        if (planned) {
+            tiling[e] = tilingFor(count[e], tilings);
+            tiles[e] = (count[e] + tileRows[tiling[e]] - 1) / tileRows[tiling[e]];
         }
-        if (pc.plan != 0ul) planTiles(Plan(pc.plan));
     }
     barrier();
-    for (uint e = tid; e < pc.experts; e += THREADS) {
-        UintOut(pc.counts).v[e] = count[e];
-        if (pc.plan != 0ul && count[e] > 0) writeTiles(Plan(pc.plan), e);
+    if (planned) {
+        if (tid < 2 * tilings) sizeDispatches(Plan(pc.plan), tilings, tid);
+        for (uint e = tid; e < pc.experts; e += THREADS) writeTiles(Plan(pc.plan), e);
     }
     for (uint i = tid; i < pc.choices; i += THREADS) {
         uint row = atomicAdd(next[ids.v[i]], 1);

@@ -23,7 +23,7 @@ type profile struct {
 
 // tiling is the shape of one variant of an expert kernel, as in expert.comp.
 type tiling struct {
-	rows, threads, lanes, staged, wide int
+	rows, threads, lanes, staged int
 }
 
 // newProfile suits a GPU, or a CPU driver, where every pipeline costs a second of
@@ -32,18 +32,18 @@ type tiling struct {
 func newProfile(info vk.DeviceInfo, s moe.Shape) profile {
 	if info.Kind == "CPU" {
 		return profile{minTiles: 2, tiles: []tiling{
-			{1, 64, 32, 256, 1}, {8, 64, 32, 256, 1},
+			{1, 64, 32, 256}, {8, 64, 32, 256},
 		}}
 	}
 	return profile{minTiles: 1024, tiles: []tiling{
-		{1, 256, 32, 512, 1}, {2, 256, 32, 512, 1},
-		{4, 128, 32, 512, 1}, {8, 128, 32, 512, 1}, {12, 128, 32, 512, 1},
-		{16, 256, 32, 256, 1},
+		{1, 256, 32, 512}, {2, 256, 32, 512},
+		{4, 128, 32, 512}, {8, 128, 32, 512}, {12, 128, 32, 512},
+		{16, 256, 32, 256},
 	}}
 }
 
 // class returns the index of the tiling for an expert with so many rows: the smallest
-// that holds them all, or of the two largest the one that fills its tiles better. It
+// that holds them all; beyond the largest, the one below it if it takes no more tiles. It
 // depends on nothing but the expert's rows in its group, so that cutting a group changes
 // no bit.
 func (p profile) class(rows int) int {
@@ -53,8 +53,7 @@ func (p profile) class(rows int) int {
 			return i
 		}
 	}
-	padded := func(i int) int { return over(rows, p.tiles[i].rows) * p.tiles[i].rows }
-	if last > 0 && padded(last-1) < padded(last) {
+	if last > 0 && over(rows, p.tiles[last-1].rows) <= over(rows, p.tiles[last].rows) {
 		return last - 1
 	}
 	return last
@@ -87,7 +86,7 @@ const (
 	gatherThreads  = 128
 	combineThreads = 128
 	maxTopK        = 64   // as in topk.comp
-	maxExperts     = 2048 // of a layer: two words of shared memory each
+	maxExperts     = 1024 // of a layer: five words of shared memory each
 )
 
 // newKernels compiles what a shape needs for steps of up to maxTokens.
@@ -157,9 +156,9 @@ func (b *builder) product(p *product, name string, s moe.Shape, maxTokens int) {
 		}
 		t.staged = max(t.threads/t.lanes*step, min(t.staged, (p.inputs+63)/64*64))
 		shared := max((t.rows+3)/4*t.staged, 4*t.threads)
-		p.columns = append(p.columns, 4*t.lanes*t.wide)
+		p.columns = append(p.columns, 4*t.lanes)
 		p.pipelines = append(p.pipelines, b.pipeline(name, pushExpert{}, uint32(t.threads),
-			uint32(t.rows), uint32(t.lanes), uint32(t.staged), uint32(shared), uint32(t.wide)))
+			uint32(t.rows), uint32(t.lanes), uint32(t.staged), uint32(shared)))
 	}
 }
 

@@ -40,9 +40,9 @@ func newScheduler(slots int, expertBytes int64) *scheduler {
 }
 
 const (
-	// Uploads smaller than this are bundled: a chunk costs the compute queue two
-	// barriers and a wait, about as long as the link takes for this many bytes.
-	chunkBytes = 2 << 20
+	// Uploads are bundled up to this size: the kernels of a few small experts leave a
+	// GPU idle, and would take longer than the link takes for the next expert.
+	chunkBytes = 32 << 20
 	// A group is not cut into more miss chunks than this.
 	maxChunks = 64
 )
