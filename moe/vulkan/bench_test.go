@@ -22,16 +22,14 @@ func benchShape(b *backend, form moe.Form, dtype moe.DType) moe.Shape {
 	return s
 }
 
-// bench is a runner with everything resident, and a plan of all experts with the same
-// number of rows each.
+// bench is a runner with everything resident, and a plan of all experts.
 type bench struct {
 	*runner
 	plan pager.Plan
 }
 
-func newBench(t testing.TB, b *backend, s moe.Shape, rows int) *bench {
+func newBench(t testing.TB, b *backend, s moe.Shape, tokens int, routing []uint32) *bench {
 	t.Helper()
-	tokens := s.Experts * rows
 	g := newRig(t, b, s, tokens)
 	r, err := b.NewRunner(moe.RunConfig{Shape: s, Mode: moe.Baseline, MaxTokens: tokens})
 	if err != nil {
@@ -40,10 +38,6 @@ func newBench(t testing.TB, b *backend, s moe.Shape, rows int) *bench {
 	t.Cleanup(func() { r.Close() })
 	if err := r.Attach(t.Context(), g.bank); err != nil {
 		t.Fatal(err)
-	}
-	routing := make([]uint32, tokens)
-	for i := range routing {
-		routing[i] = uint32(i % s.Experts)
 	}
 	if _, err := r.Step(t.Context(), &moe.Batch{Tokens: tokens, Input: g.input, Routing: routing}); err != nil {
 		t.Fatal(err)
@@ -61,6 +55,15 @@ func newBench(t testing.TB, b *backend, s moe.Shape, rows int) *bench {
 // hot is how long a device works before it is measured: an idle GPU takes so long to
 // raise its clocks.
 const hot = 250 * time.Millisecond
+
+// evenly gives every expert the same number of rows, top-1.
+func evenly(s moe.Shape, rows int) []uint32 {
+	routing := make([]uint32, s.Experts*rows)
+	for i := range routing {
+		routing[i] = uint32(i % s.Experts)
+	}
+	return routing
+}
 
 // seconds is the median device time of what record records.
 func (b *bench) seconds(t testing.TB, record func(c *vk.Commands)) float64 {
@@ -97,7 +100,7 @@ func BenchmarkExperts(b *testing.B) {
 				name := fmt.Sprintf("form=%s/dtype=%s/rows=%d", form, dtype, rows)
 				b.Run(name, func(b *testing.B) {
 					s := benchShape(be, form, dtype)
-					x := newBench(b, be, s, rows)
+					x := newBench(b, be, s, rows*s.Experts, evenly(s, rows))
 					var seconds float64
 					for b.Loop() {
 						seconds = x.seconds(b, func(c *vk.Commands) { x.recordExperts(c, x.plan.Accesses) })
@@ -116,7 +119,8 @@ func BenchmarkRouter(b *testing.B) {
 	be := open(b, Options{})
 	for _, rows := range []int{1, 16} {
 		b.Run(fmt.Sprintf("rows=%d", rows), func(b *testing.B) {
-			x := newBench(b, be, benchShape(be, moe.GELU, moe.F16), rows)
+			s := benchShape(be, moe.GELU, moe.F16)
+			x := newBench(b, be, s, rows*s.Experts, evenly(s, rows))
 			batch := &moe.Batch{Tokens: rows * x.cfg.Shape.Experts}
 			var router, combine float64
 			for b.Loop() {
@@ -125,6 +129,38 @@ func BenchmarkRouter(b *testing.B) {
 			}
 			b.ReportMetric(router*1e6, "router-µs")
 			b.ReportMetric(combine*1e6, "combine-µs")
+		})
+	}
+}
+
+// BenchmarkStep times the pieces of a resident step of the published shape: uniform
+// routing, so that experts have different numbers of rows.
+func BenchmarkStep(b *testing.B) {
+	be := open(b, Options{})
+	for _, tokens := range []int{1, 512} {
+		b.Run(fmt.Sprintf("tokens=%d", tokens), func(b *testing.B) {
+			s := benchShape(be, moe.GELU, moe.F32)
+			s.TopK = 2
+			routing := make([]uint32, tokens*s.TopK)
+			for i := range routing { // every token another two, unevenly
+				routing[i] = uint32(i*i/2+i) % uint32(s.Experts)
+			}
+			x := newBench(b, be, s, tokens, routing)
+			batch := &moe.Batch{Tokens: tokens}
+			pieces := []struct {
+				name   string
+				record func(c *vk.Commands)
+			}{
+				{"router-µs", func(c *vk.Commands) { x.recordRouter(c, batch, 0) }},
+				{"experts-µs", x.recordPlanned},
+				{"combine-µs", func(c *vk.Commands) { x.recordCombine(c, batch, 0) }},
+				{"all-µs", func(c *vk.Commands) { x.recordResident(c, batch) }},
+			}
+			for b.Loop() {
+				for _, p := range pieces {
+					b.ReportMetric(x.seconds(b, p.record)*1e6, p.name)
+				}
+			}
 		})
 	}
 }
