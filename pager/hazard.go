@@ -54,8 +54,9 @@ func (h *hazard) learn(clock int64, habits []habit, turns []int64) {
 	h.next = clock + max(h.step, clock/16)
 	clear(h.open)
 	reached := h.beyond // above the last age a gap is open to reuse more than once
-	experts := len(habits) / len(turns)
+	experts, longest := len(habits)/len(turns), int64(0)
 	for l, turn := range turns {
+		longest = max(longest, turn)
 		for _, habit := range habits[l*experts : (l+1)*experts] {
 			if habit.last > 0 {
 				age := turn - habit.last
@@ -64,7 +65,7 @@ func (h *hazard) learn(clock int64, habits []habit, turns []int64) {
 			}
 		}
 	}
-	for age := hazardAges; age > 0; age-- {
+	for age := min(longest, hazardAges); age > 0; age-- {
 		reached += h.gaps[age] + h.open[age]
 		h.curve[age] = h.smoothed(h.gaps[age], reached)
 		if age == hazardAges {

@@ -31,7 +31,7 @@ func (p *Pager) Header(seed uint64) LogHeader {
 
 // Log writes events as JSON Lines: the header, then a line a group such as
 //
-//	{"step":0,"layer":1,"phase":"decode","hits":[64,70],"misses":[[91,5,12]],"prefetches":[[130,6,-1,1]]}
+//	{"step":0,"layer":1,"phase":"decode","hits":[64],"misses":[[91,5,12]],"prefetches":[[70,6,-1,1]]}
 //
 // A miss is [expert, slot, evicted expert or -1], a prefetch the same and the number
 // of the first group that it can serve. A line without prefetches leaves them out. The

@@ -198,7 +198,8 @@ func FuzzReadLog(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(rec.events, rec2.events, cmpopts.EquateEmpty()); again != header || diff != "" {
+		diff := cmp.Diff(rec.events, rec2.events, cmpopts.EquateEmpty())
+		if again != header || diff != "" {
 			t.Errorf("header %+v became %+v; events (-want +got):\n%s", header, again, diff)
 		}
 	})

@@ -30,6 +30,11 @@ import "fmt"
 //	due    t+2     t+3     t+4     t+1           now t: layer 2 was just executed
 //	next   due + L(1/p − 1), the largest goes
 //
+// The newest miss of a group stays until the next one is in. Otherwise the misses of a
+// group whose layer has no other resident would all pass through one slot, each upload
+// waiting for the compute before it; with two slots they overlap, for one hit a turn of
+// all layers.
+//
 // Chances are fixed-point integers, so that every machine decides alike.
 type nextUse struct {
 	shape  Shape
@@ -45,6 +50,7 @@ type nextUse struct {
 	prior   int64      // chance of an expert of which nothing is known
 	fading  []int64    // (ages): (1 − 1/window)^age
 	touches int64      // of experts, for their order
+	newest  member     // miss of this group that is not yet in its heap, or of NoExpert
 }
 
 // habit is what is known of one expert, resident or not.
@@ -59,7 +65,7 @@ const (
 	one     = int64(1) << oneBits // a chance of 1
 
 	// The weights of the three estimates, in sixteenths. The optimum is flat: equal
-	// thirds, or 8, 4 and 4, cost at most 0.5 points of hit rate on any trace tried.
+	// thirds, or 8, 4 and 4, cost at most 0.7 points of hit rate on any trace tried.
 	weightHazard, weightLong, weightRecent = 6, 5, 5
 	weightBits                             = 4
 
@@ -76,6 +82,7 @@ func newNextUse(shape Shape, window int) *nextUse {
 		heaps:  newLayerHeaps(shape),
 		due:    make([]int64, shape.Layers),
 		fading: make([]int64, 16*window), // ends at e⁻¹⁶
+		newest: member{expert: NoExpert},
 	}
 	p.prior = one * int64(max(shape.TopK, 1)) / int64(shape.Experts)
 	p.hazard = newHazard(p.prior, int64(shape.Layers))
@@ -99,6 +106,7 @@ func (p *nextUse) Name() string {
 
 // Begin moves the clock on to the layer and learns from the group.
 func (p *nextUse) Begin(layer int, hits, misses []ExpertID) {
+	p.admit(member{expert: NoExpert})
 	for {
 		p.clock++
 		p.at = (p.at + 1) % p.shape.Layers
@@ -144,14 +152,29 @@ func (p *nextUse) Touch(e ExpertID) {
 	p.heaps.touch(e, p.touches)
 }
 
-// Insert adds e to its layer's residents.
-func (p *nextUse) Insert(e ExpertID, _ bool) {
+// Insert adds e to its layer's residents; of a group's misses, the one before it.
+func (p *nextUse) Insert(e ExpertID, prefetch bool) {
 	p.touches++
-	layer := p.shape.Layer(e)
-	m := member{expert: e, touched: p.touches}
+	if prefetch {
+		p.insert(member{expert: e, touched: p.touches})
+	} else {
+		p.admit(member{expert: e, touched: p.touches})
+	}
+}
+
+// admit makes m the newest miss and lets the one before it into its heap.
+func (p *nextUse) admit(m member) {
+	if p.newest.expert != NoExpert {
+		p.insert(p.newest)
+	}
+	p.newest = m
+}
+
+func (p *nextUse) insert(m member) {
+	layer := p.shape.Layer(m.expert)
 	if !p.heaps.outdated[layer] {
 		r := p.newRates(layer)
-		m.chance = r.chance(e)
+		m.chance = r.chance(m.expert)
 	}
 	p.heaps.insert(layer, m)
 }
@@ -171,10 +194,15 @@ func (p *nextUse) Evict() ExpertID {
 			best, bestNext = l, next
 		}
 	}
-	if best < 0 {
+	if best >= 0 {
+		return p.heaps.pop(best)
+	}
+	e := p.newest.expert // the pool is a single slot
+	if e == NoExpert {
 		panic("pager: nextuse: evict from an empty pool")
 	}
-	return p.heaps.pop(best)
+	p.newest.expert = NoExpert
+	return e
 }
 
 func (p *nextUse) rebuild(layer int) {

@@ -59,8 +59,8 @@ func (s *scanned) Evict() ExpertID {
 func (s *scanned) scanLayer(l int) (top member, any bool) {
 	for i := range s.shape.Experts {
 		e := s.shape.ID(l, i)
-		if !s.resident[e] {
-			continue
+		if !s.resident[e] || e == s.newest.expert {
+			continue // the newest miss may not go yet
 		}
 		m := s.heaps.members(l)[s.heaps.place[e]]
 		if m.expert != e || m.touched != s.touched[e] {
@@ -140,16 +140,24 @@ func TestHazard(t *testing.T) {
 }
 
 func TestHazardOfLongGaps(t *testing.T) {
-	// Above the last age each further turn is one more chance that was not taken.
-	h := newHazard(one/2, 1)
-	const gap = 10 * hazardAges
-	for range 100 {
-		h.reused(gap)
-	}
-	h.learn(0, []habit{{last: 1}}, []int64{1})
-	got, want := float64(h.at(gap))/float64(one), 1./(gap-hazardAges+1)
-	if got < want*.9 || got > want*1.1 {
-		t.Errorf("h(%d): got %.6f, want about %.6f", gap, got, want)
+	// Above the last age each further turn is one more chance that was not taken, in
+	// gaps that have ended and in those that are still open.
+	const gap, ended = 10 * hazardAges, 100
+	for _, open := range []int{0, 300} {
+		h := newHazard(one/2, 1)
+		for range ended {
+			h.reused(gap)
+		}
+		habits := make([]habit, open+1)
+		for i := range open {
+			habits[i].last = 1 // gap turns ago
+		}
+		h.learn(0, habits, []int64{gap + 1})
+		got := float64(h.at(gap)) / float64(one)
+		want := ended / float64((ended+open)*(gap-hazardAges+1))
+		if got < want*.9 || got > want*1.1 {
+			t.Errorf("%d open gaps: h(%d): got %.6f, want about %.6f", open, gap, got, want)
+		}
 	}
 }
 

@@ -21,7 +21,7 @@ func newPolicy(t testing.TB, spec string, shape pager.Shape, slots int) pager.Po
 }
 
 func TestPolicies(t *testing.T) {
-	for _, name := range append(pager.PolicyNames(), "nextuse:window=4") {
+	for _, name := range pager.PolicyNames() {
 		t.Run(name, func(t *testing.T) {
 			suite := pagertest.TestPolicy
 			if name == "lru" { // golang-lru allocates

@@ -100,14 +100,15 @@ type Progress interface {
 // Policy chooses what to evict. The pager calls it from one goroutine:
 // Begin once a group, then, in execution order, Touch for each hit, and for each
 // miss Evict (only if no slot is free) followed by Insert. For a prefetch it calls
-// Evict (if no slot is free) and Insert between two groups.
+// Evict (if no slot is free) and Insert between two groups; where the victim may not
+// go, it asks for others, and then inserts it again as if just prefetched.
 //
 // A policy must not allocate on these calls (lru, which wraps golang-lru, may).
 type Policy interface {
 	// Name is the policy with its parameters, as the --policy flag takes it.
 	Name() string
-	// Begin announces a group before any of its decisions. hits and misses are
-	// ascending and not kept.
+	// Begin announces a group before any of its decisions, split by what is resident
+	// then. hits and misses are ascending and belong to the pager.
 	Begin(layer int, hits, misses []ExpertID)
 	// Touch tells that a resident expert is executed.
 	Touch(e ExpertID)
@@ -119,7 +120,9 @@ type Policy interface {
 	Evict() ExpertID
 }
 
-// Prefetch is one upload issued ahead of the group that may use it.
+// Prefetch is one request to upload an expert ahead of the group that may use it.
+// Where the expert was resident, Slot has it and Evicted is the expert itself; where
+// no slot was to be had, Slot is -1. Issued tells these from uploads.
 type Prefetch struct {
 	Upload
 	Before int // sequence number of the first group that it can serve

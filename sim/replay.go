@@ -114,9 +114,9 @@ func requestAll(p *pager.Pager, groups []pager.Group, from int) (pager.Stats, er
 	return before, nil
 }
 
-// BeladyUploads is the number of uploads that the best policy makes from group from on,
-// with a pool of that many slots that was free before the first group: no policy that
-// uploads on demand makes fewer over all groups. Its cost is that of a replay.
+// BeladyUploads is the number of uploads that belady makes from group from on, with a
+// pool of that many slots that was free before the first group: what was possible for a
+// policy that knows all groups and uploads on demand. Its cost is that of a replay.
 func BeladyUploads(
 	shape pager.Shape, slots int, groups []pager.Group, from int,
 ) (int64, error) {

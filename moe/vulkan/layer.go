@@ -138,7 +138,7 @@ func (r *runner) recordOp(o op, p pager.Plan, b *moe.Batch, l int, last bool) er
 	if o.upload {
 		return r.recordUpload(o, accesses)
 	}
-	c, err := r.compute.begin(o.afterWrite > 0)
+	c, err := r.compute.begin(o.afterWrite != transfers{})
 	if err != nil {
 		return err
 	}
@@ -149,15 +149,13 @@ func (r *runner) recordOp(o op, p pager.Plan, b *moe.Batch, l int, last bool) er
 	return r.compute.end(c, o.signal, r.transferPoints(o.afterWrite)...)
 }
 
-// transferPoints are the waits for value v of the transfer timeline: every queue copies a
-// part of each upload.
-func (r *runner) transferPoints(v uint64) []vk.Point {
-	if v == 0 {
-		return nil
-	}
-	points := make([]vk.Point, len(r.transfers))
-	for i, t := range r.transfers {
-		points[i] = vk.Point{Timeline: t.timeline, Value: v}
+// transferPoints are the waits for values of the transfer timelines.
+func (r *runner) transferPoints(values transfers) []vk.Point {
+	var points []vk.Point
+	for q, v := range values {
+		if v > 0 {
+			points = append(points, vk.Point{Timeline: r.transfers[q].timeline, Value: v})
+		}
 	}
 	return points
 }

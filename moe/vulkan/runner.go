@@ -41,6 +41,7 @@ type runner struct {
 	newInput bool // it is on the host yet
 	moved    int64
 	waits    int
+	copies   [][2]uint64   // begin and end of each upload, scratch of transferTimes
 	times    moe.StepTimes // of the step under way
 	failed   error         // a step that failed leaves the device in no known state
 }
@@ -80,7 +81,7 @@ func (r *runner) open(b *backend) (err error) {
 	if err = r.openQueues(); err != nil {
 		return err
 	}
-	r.schedule = newScheduler(slots, each)
+	r.schedule = newScheduler(slots, len(r.transfers), each)
 	r.writePlan()
 	return nil
 }
@@ -93,7 +94,8 @@ func (r *runner) openQueues() (err error) {
 		return err
 	}
 	r.own(r.compute)
-	for _, q := range r.device.Transfers() {
+	queues := r.device.Transfers()
+	for _, q := range queues[:min(len(queues), maxTransfers)] {
 		b := computes
 		if q != computes.queue {
 			b = &batch{queue: q}
@@ -186,12 +188,11 @@ func (r *runner) uploadAll(ctx context.Context) error {
 		if err := r.submitAll(); err != nil {
 			return err
 		}
-		for _, t := range r.transfers {
-			if err := t.timeline.Wait(ctx, o.signal); err != nil {
-				return err
-			}
-			t.recycle()
+		t := r.transfers[o.queue]
+		if err := t.timeline.Wait(ctx, o.signal); err != nil {
+			return err
 		}
+		t.recycle()
 	}
 	r.moved = 0
 	return nil
@@ -234,10 +235,11 @@ func (r *runner) Stats() pager.Stats { return r.place.Stats() }
 // Moved is the bytes of experts copied, both ways together.
 func (r *runner) Moved() int64 { return r.moved }
 
-// DeviceBytes is the most device memory that the process has taken.
+// DeviceBytes is the device memory that the backend has taken: a runner frees nothing
+// before its end.
 func (r *runner) DeviceBytes() int64 {
-	_, peak := r.device.DeviceMemory()
-	return peak
+	now, _ := r.device.DeviceMemory()
+	return now
 }
 
 // Close waits for the device and frees everything.

@@ -3,17 +3,33 @@ package vulkan
 import "ufm/pager"
 
 // op is one piece of a group's work: the uploads of some accesses, or the compute of
-// some accesses. On each timeline the ops of its kind signal ascending values.
+// some accesses. There is a timeline for the compute queue and one for each transfer
+// queue. Uploads go to the transfer queues in turn: while one pays for the wait between
+// two copies, the other keeps the link busy.
 //
 //	compute  ──[hits 1]──[hits 2]──────────[misses 1]──[misses 2]──
 //	               │ slots free                ↑           ↑
 //	transfer ──────└──────────[misses 1]───────┘─[misses 2]┘
 type op struct {
 	upload      bool
-	first, last int    // accesses [first, last) of the plan
-	afterRead   uint64 // value of the compute timeline to wait for, 0: none
-	afterWrite  uint64 // value of the transfer timeline to wait for, 0: none
-	signal      uint64 // value of its own timeline when done
+	first, last int       // accesses [first, last) of the plan
+	queue       int       // of an upload: which transfer queue
+	afterRead   uint64    // value of the compute timeline to wait for, 0: none
+	afterWrite  transfers // values of the transfer timelines to wait for
+	signal      uint64    // value of its own timeline when done
+}
+
+// transfers holds a value for each transfer queue, 0: none.
+type transfers [maxTransfers]uint64
+
+// maxTransfers is the most transfer queues that are used.
+const maxTransfers = 2
+
+// cover makes t cover all of u as well.
+func (t *transfers) cover(u transfers) {
+	for q := range t {
+		t[q] = max(t[q], u[q])
+	}
 }
 
 // scheduler turns plans into ops. It knows for every slot which compute read it last
@@ -22,19 +38,21 @@ type op struct {
 // the device alone.
 type scheduler struct {
 	expertBytes int64
-	read        []uint64 // by slot: compute value of its last reader
-	written     []uint64 // by slot: transfer value of its last upload
-	compute     uint64   // last value given out on the compute timeline
-	transfer    uint64   // last value given out on the transfer timeline
+	queues      int         // transfer queues
+	read        []uint64    // by slot: compute value of its last reader
+	written     []transfers // by slot: transfer value of its last upload
+	compute     uint64      // last value given out on the compute timeline
+	transfer    uint64      // last value given out on the transfer timelines
 	ops         []op
 	chunkOf     []int32 // by slot: 1 + the chunk of this group that uses it, while cutting
 }
 
-func newScheduler(slots int, expertBytes int64) *scheduler {
+func newScheduler(slots, queues int, expertBytes int64) *scheduler {
 	return &scheduler{
 		expertBytes: expertBytes,
+		queues:      queues,
 		read:        make([]uint64, slots),
-		written:     make([]uint64, slots),
+		written:     make([]transfers, slots),
 		chunkOf:     make([]int32, slots),
 	}
 }
@@ -158,13 +176,16 @@ func (s *scheduler) endOfMisses(plan pager.Plan, first, chunk int) int {
 }
 
 func (s *scheduler) uploadOp(accesses []pager.Access, first, last int) {
-	o := op{upload: true, first: first, last: last}
 	s.transfer++
-	o.signal = s.transfer
+	o := op{
+		upload: true, first: first, last: last,
+		queue: int(s.transfer) % s.queues, signal: s.transfer,
+	}
 	for _, a := range accesses[first:last] {
 		o.afterRead = max(o.afterRead, s.read[a.Slot])
-		o.afterWrite = max(o.afterWrite, s.written[a.Slot])
-		s.written[a.Slot] = o.signal
+		o.afterWrite.cover(s.written[a.Slot])
+		s.written[a.Slot] = transfers{}
+		s.written[a.Slot][o.queue] = o.signal
 	}
 	s.ops = append(s.ops, o)
 }
@@ -172,7 +193,7 @@ func (s *scheduler) uploadOp(accesses []pager.Access, first, last int) {
 func (s *scheduler) computeOp(plan pager.Plan, first, last int) {
 	o := op{first: first, last: last, signal: s.next()}
 	for _, a := range plan.Accesses[first:last] {
-		o.afterWrite = max(o.afterWrite, s.written[a.Slot])
+		o.afterWrite.cover(s.written[a.Slot])
 		s.read[a.Slot] = o.signal
 	}
 	s.ops = append(s.ops, o)

@@ -69,8 +69,8 @@ func (m *machine) ready(t *task) bool {
 	if m.compute < t.op.afterRead {
 		return false
 	}
-	for _, v := range m.transfer {
-		if v < t.op.afterWrite {
+	for q, v := range t.op.afterWrite {
+		if v > 0 && m.transfer[q] < v {
 			return false
 		}
 	}
@@ -116,7 +116,7 @@ func (m *machine) end(t *task) error {
 // signal advances each timeline past the tasks whose predecessors on the queue are done
 // too: a signal covers everything submitted before it.
 func (m *machine) signal() {
-	for q, tasks := range m.queues {
+	for _, tasks := range m.queues {
 		for _, t := range tasks {
 			if !t.done {
 				break
@@ -124,30 +124,23 @@ func (m *machine) signal() {
 			if t.queue == 0 && !t.op.upload {
 				m.compute = t.op.signal
 			} else if t.op.upload {
-				m.transfer[max(q-1, 0)] = t.op.signal
+				m.transfer[t.op.queue] = t.op.signal
 			}
 		}
 	}
 }
 
-// submit puts a group's ops on the queues; each transfer queue copies a part of every
-// upload, modelled as the whole of a share of its accesses.
+// submit puts a group's ops on the queues.
 func (m *machine) submit(ops []op, accesses []pager.Access) {
 	for _, o := range ops {
-		mine := accesses[o.first:o.last]
-		if !o.upload || len(m.queues) == 1 {
-			m.queues[0] = append(m.queues[0], &task{op: o, accesses: clone(mine)})
-			continue
+		queue := 0
+		if o.upload && len(m.queues) > 1 {
+			queue = 1 + o.queue
 		}
-		n := len(m.queues) - 1
-		for q := range n {
-			part := mine[q*len(mine)/n : (q+1)*len(mine)/n]
-			m.queues[q+1] = append(m.queues[q+1], &task{op: o, accesses: clone(part), queue: q + 1})
-		}
+		mine := append([]pager.Access(nil), accesses[o.first:o.last]...)
+		m.queues[queue] = append(m.queues[queue], &task{op: o, accesses: mine, queue: queue})
 	}
 }
-
-func clone(a []pager.Access) []pager.Access { return append([]pager.Access(nil), a...) }
 
 // TestScheduleIsLegal runs random groups through the pager and the scheduler and plays
 // the ops in random legal orders: no compute may read a slot that does not hold its
@@ -172,7 +165,7 @@ func TestScheduleModelCatches(t *testing.T) {
 		},
 		"compute does not wait for its upload": func(o *op) {
 			if !o.upload {
-				o.afterWrite = 0
+				o.afterWrite = transfers{}
 			}
 		},
 	} {
@@ -193,13 +186,14 @@ func playSchedule(rng *rand.Rand, breakOp func(*op)) error {
 	if err != nil {
 		return err
 	}
-	s := newScheduler(slots, int64(1+rng.IntN(2<<20)))
+	queues := rng.IntN(3) // of transfers; 0: all on one queue
+	s := newScheduler(slots, max(1, queues), int64(1+rng.IntN(64<<20)))
 	m := &machine{
-		rng: rng, queues: make([][]*task, 1+rng.IntN(3)),
+		rng: rng, queues: make([][]*task, 1+queues),
 		content: make([]pager.ExpertID, slots),
 		writers: make([]int, slots), readers: make([]int, slots),
 	}
-	m.transfer = make([]uint64, max(1, len(m.queues)-1))
+	m.transfer = make([]uint64, max(1, queues))
 	for i := range m.content {
 		m.content[i] = pager.NoExpert
 	}
@@ -256,7 +250,7 @@ func TestScheduleSingleQueueOrder(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := newScheduler(slots, 1<<20)
+		s := newScheduler(slots, 1, 16<<20)
 		var compute, transfer uint64
 		for step := range 20 {
 			plan, err := p.Request(randomGroup(rng, shape, step, step%2))
@@ -265,7 +259,7 @@ func TestScheduleSingleQueueOrder(t *testing.T) {
 			}
 			covered := 0
 			for _, o := range s.group(plan) {
-				if o.afterRead > compute || o.afterWrite > transfer {
+				if o.afterRead > compute || o.afterWrite[0] > transfer {
 					t.Fatalf("slots %d, step %d: op %+v waits for a later signal", slots, step, o)
 				}
 				if o.upload {

@@ -24,10 +24,8 @@ func (r *runner) runPublished(ctx context.Context, b *moe.Batch, l int, p pager.
 			continue
 		}
 		r.waits++
-		for _, t := range r.transfers {
-			if err := t.timeline.Wait(ctx, o.signal); err != nil {
-				return 0, err
-			}
+		if err := r.transfers[o.queue].timeline.Wait(ctx, o.signal); err != nil {
+			return 0, err
 		}
 	}
 	return r.schedule.compute, nil
