@@ -30,10 +30,10 @@ import "fmt"
 //	due    t+2     t+3     t+4     t+1           now t: layer 2 was just executed
 //	next   due + L(1/p − 1), the largest goes
 //
-// The newest miss of a group stays until the next one is in. Otherwise the misses of a
-// group whose layer has no other resident would all pass through one slot, each upload
-// waiting for the compute before it; with two slots they overlap, for one hit a turn of
-// all layers.
+// In a group with more misses than one token can have, the newest miss stays until the
+// next one is in. Otherwise the misses of a layer without other residents would all
+// pass through one slot, each upload waiting for the compute before it; with two slots
+// they overlap, for one hit a turn of all layers.
 //
 // Chances are fixed-point integers, so that every machine decides alike.
 type nextUse struct {
@@ -50,6 +50,7 @@ type nextUse struct {
 	prior   int64      // chance of an expert of which nothing is known
 	fading  []int64    // (ages): (1 − 1/window)^age
 	touches int64      // of experts, for their order
+	overlap bool       // the newest miss of this group stays
 	newest  member     // miss of this group that is not yet in its heap, or of NoExpert
 }
 
@@ -107,6 +108,7 @@ func (p *nextUse) Name() string {
 // Begin moves the clock on to the layer and learns from the group.
 func (p *nextUse) Begin(layer int, hits, misses []ExpertID) {
 	p.admit(member{expert: NoExpert})
+	p.overlap = len(misses) > p.shape.TopK
 	for {
 		p.clock++
 		p.at = (p.at + 1) % p.shape.Layers
@@ -155,7 +157,7 @@ func (p *nextUse) Touch(e ExpertID) {
 // Insert adds e to its layer's residents; of a group's misses, the one before it.
 func (p *nextUse) Insert(e ExpertID, prefetch bool) {
 	p.touches++
-	if prefetch {
+	if prefetch || !p.overlap {
 		p.insert(member{expert: e, touched: p.touches})
 	} else {
 		p.admit(member{expert: e, touched: p.touches})

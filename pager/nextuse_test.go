@@ -101,3 +101,34 @@ func TestNextUseSurvivesSkippedLayers(t *testing.T) {
 		t.Errorf("hits %d + misses %d, want 200", s.Hits, s.Misses)
 	}
 }
+
+// TestNextUseOverlap checks that the misses of a layer without residents do not all take
+// one slot: neighbours must differ, or no upload could overlap a compute.
+func TestNextUseOverlap(t *testing.T) {
+	shape := pager.Shape{Layers: 4, Experts: 16, TopK: 2}
+	p, err := pager.New(pager.Options{Shape: shape, Slots: 40})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var experts []pager.ExpertID
+	for i := range 20 * shape.Layers {
+		layer := i % shape.Layers
+		experts = experts[:0]
+		for e := range shape.Experts {
+			experts = append(experts, shape.ID(layer, e))
+		}
+		plan, err := p.Request(pager.Group{Step: i / shape.Layers, Layer: layer, Experts: experts})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for j := 1; j < len(plan.Accesses); j++ {
+			if a, b := plan.Accesses[j-1], plan.Accesses[j]; !a.Hit && a.Slot == b.Slot {
+				t.Fatalf("group %d: experts %d and %d follow each other in slot %d",
+					i, a.Expert, b.Expert, a.Slot)
+			}
+		}
+	}
+	if s := p.Stats(); s.Hits < int64(18*shape.Layers*(40-2)/shape.Layers) {
+		t.Errorf("hits: got %d of %d", s.Hits, s.Accesses)
+	}
+}

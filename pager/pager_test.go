@@ -381,9 +381,9 @@ func Example() {
 	// step 0: expert 0 in slot 0, hit false
 	// step 0: expert 3 in slot 1, hit false
 	// step 0: expert 4 in slot 2, hit false
-	// step 0: expert 7 in slot 0, hit false
+	// step 0: expert 7 in slot 2, hit false
+	// step 1: expert 0 in slot 0, hit true
 	// step 1: expert 3 in slot 1, hit true
-	// step 1: expert 0 in slot 1, hit false
-	// step 1: expert 4 in slot 2, hit true
-	// step 1: expert 7 in slot 0, hit true
+	// step 1: expert 7 in slot 2, hit true
+	// step 1: expert 4 in slot 2, hit false
 }
