@@ -151,9 +151,11 @@ func (b *builder) product(p *product, name string, s moe.Shape, maxTokens int) {
 		if i > 0 && tiles[i-1].rows >= maxTokens {
 			break // an expert has at most a row of each token
 		}
-		if t.rows <= 2 { // few rows mean few experts: split the inputs over more workgroups
-			t.lanes = b.kernels.lanes(t, p.outputs, max(s.TopK, min(s.Experts, s.TopK*maxTokens)))
+		experts := 1 // that a dispatch of a chunk of misses may have
+		if t.rows <= 2 {
+			experts = max(s.TopK, min(s.Experts, s.TopK*maxTokens))
 		}
+		t.lanes = b.kernels.lanes(t, p.outputs, experts)
 		t.staged = max(t.threads/t.lanes*step, min(t.staged, (p.inputs+63)/64*64))
 		shared := max((t.rows+3)/4*t.staged, 4*t.threads)
 		p.columns = append(p.columns, 4*t.lanes)
@@ -163,10 +165,15 @@ func (b *builder) product(p *product, name string, s moe.Shape, maxTokens int) {
 }
 
 // lanes chooses how many lanes share an expert's outputs: as many as leave enough
-// workgroups to fill the device; the others of its threads split the inputs.
+// workgroups to keep the device busy; the others of its threads split the inputs. With a
+// row or two an expert must be spread wide; with more, its tiles add to the workgroups.
 func (p profile) lanes(t tiling, outputs, experts int) int {
+	enough := p.minTiles
+	if t.rows > 2 {
+		enough /= 64
+	}
 	lanes := t.lanes
-	for lanes > 8 && experts*over(outputs, 4*lanes) < p.minTiles {
+	for lanes > 8 && experts*over(outputs, 4*lanes) < enough {
 		lanes /= 2
 	}
 	return lanes
