@@ -151,7 +151,11 @@ func BenchmarkStep(b *testing.B) {
 				name   string
 				record func(c *vk.Commands)
 			}{
-				{"router-µs", func(c *vk.Commands) { x.recordRouter(c, batch, 0) }},
+				{"router-µs", func(c *vk.Commands) {
+					x.planned = true
+					x.recordRouter(c, batch, 0)
+					x.planned = false
+				}},
 				{"experts-µs", x.recordPlanned},
 				{"combine-µs", func(c *vk.Commands) { x.recordCombine(c, batch, 0) }},
 				{"all-µs", func(c *vk.Commands) { x.recordResident(c, batch) }},
