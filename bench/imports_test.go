@@ -26,6 +26,8 @@ var mayImport = map[string][]string{
 	"shaders":              {},
 	"shaders/build":        {"shaders"},
 	"internal/hardware":    {},
+	"internal/kernel":      {},
+	"internal/kernel/gen":  {},
 	"internal/safetensors": {},
 	"internal/trace":       {"internal/safetensors"},
 }

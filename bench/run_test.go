@@ -114,7 +114,7 @@ func TestRunTakesDeviceMemoryBeforeTheBank(t *testing.T) {
 
 func TestRunOutOfMemoryIsARow(t *testing.T) {
 	// 6 slots and a step's buffers fit, 12 slots do not.
-	b := newTapped(t, moe.CPUOptions{MemoryLimit: 80 << 10})
+	b := newTapped(t, moe.CPUOptions{Threads: 2, MemoryLimit: 52 << 10})
 	rows := mustRun(t, b, newSpec(t, moe.Baseline, moe.UFM))
 	if r := rows[0]; r.Status != StatusOOM || r.Hits != nil || r.StepMsMedian != nil ||
 		!strings.Contains(*r.Error, "out of device memory") {

@@ -2,11 +2,14 @@ package moe
 
 import (
 	"bufio"
+	"fmt"
 	"os"
 	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
+
+	"ufm/internal/kernel"
 )
 
 // CPUOptions configures the CPU backend.
@@ -15,7 +18,8 @@ type CPUOptions struct {
 	MemoryLimit int64 // most bytes that runners may take for slots and activations; 0: what is free
 }
 
-// NewCPU returns the backend that runs in pure Go on the host's cores. Its "device
+// NewCPU returns the backend that runs on the host's cores, with AVX2 or AVX-512 where
+// the processor has them and without cgo anywhere. Its "device
 // memory" is ordinary memory, and uploads are copies within it: paging gains nothing
 // there, but takes the same decisions and gives the same bits as anywhere.
 func NewCPU(opts CPUOptions) Backend {
@@ -23,11 +27,12 @@ func NewCPU(opts CPUOptions) Backend {
 	if threads < 1 {
 		threads = runtime.GOMAXPROCS(0)
 	}
-	return &cpuBackend{threads: threads, limit: opts.MemoryLimit}
+	return &cpuBackend{threads: threads, limit: opts.MemoryLimit, kernels: kernel.Best()}
 }
 
 type cpuBackend struct {
 	threads int
+	kernels *kernel.Set
 	limit   int64 // 0: none but the host's memory
 	used    int64 // by runners
 }
@@ -36,8 +41,9 @@ func (b *cpuBackend) Name() string { return "cpu" }
 
 func (b *cpuBackend) Device() Device {
 	return Device{
-		Name:     processorName(),
-		Driver:   runtime.Version() + " " + runtime.GOOS + "/" + runtime.GOARCH,
+		Name: processorName(),
+		Driver: fmt.Sprintf("%s %s/%s %s", runtime.Version(), runtime.GOOS, runtime.GOARCH,
+			b.kernels.Name),
 		Unified:  true,
 		MemBytes: b.memory(),
 	}

@@ -86,7 +86,7 @@ func (b *cpuBackend) NewBank(ctx context.Context, m Model, progress func(int64))
 	if err := CheckHostMemory(s.BankBytes()); err != nil {
 		return nil, err
 	}
-	bank := &cpuBank{model: m, size: s.ExpertBytes(), arena: make([]byte, s.BankBytes())}
+	bank := &cpuBank{model: m, size: s.ExpertBytes(), arena: newMemory(s.BankBytes())}
 	if err := FillBank(ctx, m, b.threads, bank.expert, progress); err != nil {
 		return nil, fmt.Errorf("moe: fill bank: %w", err)
 	}

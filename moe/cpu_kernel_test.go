@@ -5,13 +5,29 @@ import (
 	"math"
 	"testing"
 
+	"ufm/internal/kernel"
 	"ufm/pager"
 )
+
+// eachKernel runs a test with all kernels that this machine can run.
+func eachKernel(t *testing.T, f func(t *testing.T, set *kernel.Set)) {
+	for _, set := range kernel.Available() {
+		t.Run(set.Name, func(t *testing.T) { f(t, set) })
+	}
+}
 
 // run does steps of one batch in cfg's mode on the CPU and returns the last, captured.
 func run(t *testing.T, m Model, threads int, cfg RunConfig, b Batch, steps int) (*Batch, Runner) {
 	t.Helper()
+	return runWith(t, kernel.Best(), m, threads, cfg, b, steps)
+}
+
+// runWith is run with kernels of choice.
+func runWith(t *testing.T, kernels *kernel.Set, m Model, threads int, cfg RunConfig, b Batch,
+	steps int) (*Batch, Runner) {
+	t.Helper()
 	backend := NewCPU(CPUOptions{Threads: threads})
+	backend.(*cpuBackend).kernels = kernels
 	bank, err := backend.NewBank(t.Context(), m, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -45,7 +61,7 @@ func newCapture(s Shape, tokens int) *Capture {
 	}
 }
 
-// TestCPUAgainstReference covers both sides of every boundary of the kernel: padding
+// TestCPUAgainstReference covers both sides of every boundary of the kernels: padding
 // to 8, blocks of 32 and tiles of 256 outputs, one row and many.
 func TestCPUAgainstReference(t *testing.T) {
 	for _, c := range []struct {
@@ -64,11 +80,13 @@ func TestCPUAgainstReference(t *testing.T) {
 				s := c.shape
 				s.Form, s.DType = form, dtype
 				name := fmt.Sprintf("%s/%s/%dx%d/tokens=%d", form, dtype, s.DModel, s.DHidden, c.tokens)
+				m := newTestModel(t, s)
+				b := Batch{Tokens: c.tokens, Input: SyntheticInput(c.tokens, s.DModel, 3)}
 				t.Run(name, func(t *testing.T) {
-					m := newTestModel(t, s)
-					b := Batch{Tokens: c.tokens, Input: SyntheticInput(c.tokens, s.DModel, 3)}
-					got, _ := run(t, m, 2, RunConfig{Mode: UFM, Slots: 2}, b, 1)
-					verify(t, m, got)
+					eachKernel(t, func(t *testing.T, set *kernel.Set) {
+						got, _ := runWith(t, set, m, 2, RunConfig{Mode: UFM, Slots: 2}, b, 1)
+						verify(t, m, got)
+					})
 				})
 			}
 		}
@@ -126,25 +144,10 @@ func TestCPUPerLayer(t *testing.T) {
 	verify(t, m, got)
 }
 
-// TestActivationFunctions compares with float64 where float32 could go wrong.
-func TestActivationFunctions(t *testing.T) {
-	for _, x := range []float32{-200, -30, -10, -1, -1e-3, 0, 1e-3, 1, 10, 30, 200} {
-		v := float64(x)
-		want := v / 2 * (1 + math.Tanh(math.Sqrt(2/math.Pi)*(v+0.044715*v*v*v)))
-		if got := float64(gelu(x)); math.Abs(got-want) > 1e-7*math.Abs(v) {
-			t.Errorf("gelu(%g): got %g, want %g", x, got, want)
-		}
-		want = v * (1 + math.Tanh(v/2)) / 2
-		if got := float64(silu(x)); math.Abs(got-want) > 1e-7*math.Abs(v) {
-			t.Errorf("silu(%g): got %g, want %g", x, got, want)
-		}
-	}
-}
-
 // TestGroup checks that rows are sorted by expert, in the order of tokens.
 func TestGroup(t *testing.T) {
 	s := Shape{Layers: 2, Experts: 5, DModel: 8, DHidden: 8, TopK: 2}
-	x := newCPUExperts(s, 4, 1)
+	x := newCPUExperts(s, 4, 1, kernel.Best())
 	group := x.group(1, []uint32{4, 0, 0, 2, 4, 2}, nil)
 	if fmt.Sprint(group) != "[5 7 9]" {
 		t.Errorf("group: got %v, want [5 7 9]", group)
@@ -152,9 +155,27 @@ func TestGroup(t *testing.T) {
 	for e, want := range map[pager.ExpertID]string{
 		5: "[1 2] [0 1]", 6: "[] []", 7: "[3 5] [1 2]", 8: "[] []", 9: "[0 4] [0 2]",
 	} {
-		pairs, tokens := x.rows(e)
-		if got := fmt.Sprint(pairs, " ", tokens); got != fmt.Sprint(want) {
+		first, rows := x.rows(e)
+		if got := fmt.Sprint(x.pairs[first:][:rows], " ", x.tokens[first:][:rows]); got != want {
 			t.Errorf("rows of expert %d: got %s, want %s", e, got, want)
+		}
+	}
+}
+
+// TestTileWidth wants wide tiles, but enough of them and not too many rows in one.
+func TestTileWidth(t *testing.T) {
+	for _, c := range []struct{ out, experts, rows, workers, want int }{
+		{8192, 8, 4, 2, 1024},
+		{2048, 8, 4, 2, 1024},
+		{2048, 2, 1, 2, 512},
+		{2048, 2, 1, 16, 256},
+		{8192, 8, 64, 2, 1024},
+		{8192, 8, 65, 2, 512},
+		{8192, 8, 5000, 2, 256},
+		{8, 1, 1, 1, 256},
+	} {
+		if got := tileWidth(c.out, c.experts, c.rows, c.workers); got != c.want {
+			t.Errorf("%+v: got %d", c, got)
 		}
 	}
 }
@@ -162,17 +183,20 @@ func TestGroup(t *testing.T) {
 // TestPoison checks that a slot filled with NaN cannot go unnoticed, in any storage
 // type: every output that reads it is NaN.
 func TestPoison(t *testing.T) {
-	for s := range testShapes {
-		data := make([]byte, s.ExpertBytes())
-		fillNaN(data)
-		x := newCPUExperts(s, 1, 1)
-		group := x.group(0, []uint32{2}, nil)
-		x.compute([]resident{{expert: group[0], data: data}}, make([]float32, x.layout.In))
-		for i, v := range x.result[:s.DModel] {
-			if v == v {
-				t.Errorf("%s %s: output %d of a poisoned expert: got %g, want NaN",
-					s.Form, s.DType, i, v)
+	eachKernel(t, func(t *testing.T, set *kernel.Set) {
+		for s := range testShapes {
+			data := make([]byte, s.ExpertBytes())
+			fillNaN(data)
+			x := newCPUExperts(s, 1, 1, set)
+			group := x.group(0, []uint32{2}, nil)
+			x.gather(group, make([]float32, x.layout.In))
+			x.compute([]resident{{expert: group[0], data: data}})
+			for i, v := range x.result[:s.DModel] {
+				if v == v {
+					t.Errorf("%s %s: output %d of a poisoned expert: got %g, want NaN",
+						s.Form, s.DType, i, v)
+				}
 			}
 		}
-	}
+	})
 }

@@ -7,13 +7,14 @@ import (
 	"time"
 
 	"ufm/internal/hardware"
+	"ufm/internal/kernel"
 )
 
 // measureFor is how long each of the CPU's ceilings is measured.
 const measureFor = 100 * time.Millisecond
 
-// Measure finds the rates of the plain loops that the backend consists of: what
-// this code could reach on this machine, not what the machine could.
+// Measure finds the rates of the loops that the backend consists of: what this code
+// could reach on this machine, not what the machine could.
 func (b *cpuBackend) Measure(ctx context.Context) (hardware.Ceilings, error) {
 	size := 256 << 20 // larger than caches
 	if _, available := hostMemory(); available > 0 {
@@ -32,7 +33,7 @@ func (b *cpuBackend) measure(ctx context.Context, size int) (hardware.Ceilings, 
 		Driver:  device.Driver,
 		TimeUTC: time.Now().UTC().Format(time.RFC3339),
 	}
-	from, to := make([]byte, size), make([]byte, size)
+	from, to := newMemory(int64(size)), newMemory(int64(size))
 	fillNaN(from) // pages that were never written to may all be one
 	for _, m := range []struct {
 		rate  *float64
@@ -91,18 +92,16 @@ func addUp(memory []byte) uint64 {
 	return a + b + c + d
 }
 
-// multiplyAdd runs the kernel's inner loop on all threads, out of the first cache,
-// and returns the operations done.
+// multiplyAdd multiplies rows by a matrix that stays in a core's own cache, on all
+// threads, and returns the operations done.
 func (b *cpuBackend) multiplyAdd() float64 {
-	const rounds = 1 << 13
+	const rounds, rows, in, out = 8, 64, 256, kernel.MinTileOut
 	each(make([]struct{}, b.threads), b.threads, func(struct{}, int) {
-		var t tile
-		var y block
-		x := [tileIn]float32{1, 2, 3, 4, 5, 6, 7, 8}
+		acc, x := make([]float32, rows*kernel.Stride(out)), make([]float32, rows*in)
+		m := kernel.Matrix{Data: make([]byte, 4*in*out), In: in, Out: out}
 		for range rounds {
-			accumulate(&y, &x, &t[0])
+			b.kernels.Multiply(acc, m, 0, out, x, rows)
 		}
-		runtime.KeepAlive(y)
 	})
-	return float64(2 * rounds * blockOut * tileIn * b.threads)
+	return float64(2 * rounds * rows * in * out * b.threads)
 }

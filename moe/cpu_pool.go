@@ -21,7 +21,7 @@ type cpuPool struct {
 
 func newCPUPool(s Shape, slots int, poison bool) *cpuPool {
 	size := s.ExpertBytes()
-	p := &cpuPool{size: size, memory: make([]byte, int64(slots)*size), poison: poison}
+	p := &cpuPool{size: size, memory: newMemory(int64(slots) * size), poison: poison}
 	clear(p.memory) // writing makes the host take the pages, so that a bank is not promised them
 	return p
 }

@@ -47,7 +47,7 @@ func (b *cpuBackend) NewRunner(cfg RunConfig) (Runner, error) {
 		cfg:     cfg,
 		place:   place,
 		pool:    newCPUPool(s, slots, cfg.Poison),
-		experts: newCPUExperts(s, cfg.MaxTokens, b.threads),
+		experts: newCPUExperts(s, cfg.MaxTokens, b.threads, b.kernels),
 		bytes:   int64(deviceBytes(cfg, slots, b.threads)),
 		given:   make([]float32, 0, cfg.MaxTokens*s.DModel),
 		input:   make([]float32, cfg.MaxTokens*l.In),
@@ -85,8 +85,8 @@ func deviceBytes(cfg RunConfig, slots, threads int) float64 {
 	s, l := cfg.Shape, NewLayout(cfg.Shape)
 	tokens, pairs := float64(cfg.MaxTokens), float64(cfg.MaxTokens)*float64(s.TopK)
 	rows := tokens * float64(l.In+2*s.DModel)
-	rows += pairs * float64(l.In+l.Hidden+4)
-	scratch := float64(threads) * tokens * tileOut * 2
+	rows += pairs * float64(2*l.In+l.Hidden+4)
+	scratch := float64(threads) * tokens * float64(2*scratchWidth(l))
 	gates := float64(s.Layers) * float64(s.Experts) * float64(s.DModel)
 	return float64(slots)*float64(l.Bytes) + 4*(rows+scratch+gates)
 }

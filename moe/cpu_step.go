@@ -49,6 +49,7 @@ func (r *cpuRunner) layer(b *Batch, l int, times *StepTimes) error {
 	ids, weights := r.ids[:tokens*s.TopK], r.weights[:tokens*s.TopK]
 	r.route(b, l, ids, weights)
 	r.group = r.experts.group(l, ids, r.group[:0])
+	r.experts.gather(r.group, r.input)
 	times.Compute += time.Since(start)
 
 	g := pager.Group{Step: b.Step, Layer: l, Phase: b.Phase, Experts: r.group}
@@ -58,7 +59,7 @@ func (r *cpuRunner) layer(b *Batch, l int, times *StepTimes) error {
 	}
 	times.Stall += r.delivery.run(plan, func(ready []resident) {
 		start := time.Now()
-		r.experts.compute(ready, r.input)
+		r.experts.compute(ready)
 		times.Compute += time.Since(start)
 	})
 

@@ -11,7 +11,7 @@
 //	times, err := runner.Step(ctx, &batch)         // as often as wanted
 //	stats := runner.Stats()                        // hits, misses, uploads
 //
-// NewCPU is the backend in pure Go; the Vulkan backend is the sub-package vulkan.
+// NewCPU is the backend on the host's cores; the Vulkan backend is the sub-package vulkan.
 // Both store experts in the same Layout and compute the same function: the router's
 // softmax and top-k, the chosen experts' MLPs with float32 accumulation, and their
 // weighted sum in the order of the top-k. On one backend the result has the same

@@ -1,12 +1,16 @@
 package moe
 
-import "math"
+import (
+	"math"
+
+	"ufm/internal/kernel"
+)
 
 // stored is v as storage type t keeps it.
 func stored(v float32, t DType) float32 {
 	switch t {
 	case F16:
-		return widenF16(roundF16(v))
+		return kernel.WidenF16(roundF16(v))
 	case BF16:
 		return math.Float32frombits(roundBF16(v) << 16)
 	}
@@ -32,14 +36,4 @@ func roundF16(v float32) uint32 {
 	}
 	magnitude += magnitude >> 13 & 1
 	return sign | (magnitude-(112<<23)+0xfff)>>13
-}
-
-// widenF16 converts a float16, given in the low 16 bits. Moving its fields into a
-// float32's makes a number 2^112 times too small, also below the normal range.
-func widenF16(h uint32) float32 {
-	f := math.Float32frombits(h&0x7fff<<13) * 0x1p112
-	if f >= 65536 { // infinity and NaN keep their exponent of all ones
-		f = math.Float32frombits(h&0x3ff<<13 | 0xff<<23)
-	}
-	return math.Float32frombits(math.Float32bits(f) | h&0x8000<<16)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/x448/float16"
 
+	"ufm/internal/kernel"
 	"ufm/pager"
 )
 
@@ -148,7 +149,7 @@ func TestSyntheticValues(t *testing.T) {
 func TestRounding(t *testing.T) {
 	for h := range uint32(0x7c00) { // all finite magnitudes
 		exact := float16.Frombits(uint16(h)).Float32()
-		if got := widenF16(h); got != exact {
+		if got := kernel.WidenF16(h); got != exact {
 			t.Fatalf("widen %#04x: got %g, want %g", h, got, exact)
 		}
 		next := float16.Frombits(uint16(min(h+1, 0x7bff))).Float32()
@@ -163,13 +164,13 @@ func TestRounding(t *testing.T) {
 			}
 		}
 	}
-	if v := widenF16(0x8001); v != -0x1p-24 {
+	if v := kernel.WidenF16(0x8001); v != -0x1p-24 {
 		t.Errorf("widen -2^-24: got %g", v)
 	}
-	if v := widenF16(0xfc00); !math.IsInf(float64(v), -1) {
+	if v := kernel.WidenF16(0xfc00); !math.IsInf(float64(v), -1) {
 		t.Errorf("widen -infinity: got %g", v)
 	}
-	if v := widenF16(0xffff); v == v {
+	if v := kernel.WidenF16(0xffff); v == v {
 		t.Errorf("widen NaN: got %g", v)
 	}
 	for _, c := range []struct{ in, want uint32 }{

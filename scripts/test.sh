@@ -34,6 +34,10 @@ fi
 step env -u UFM_VULKAN CGO_ENABLED=0 go vet ./...
 step env -u UFM_VULKAN CGO_ENABLED=0 go test -timeout 5m ./...
 
+# The CPU backend's plain path, and its assembly against the generator.
+step go test -tags purego -timeout 5m ./moe ./internal/kernel/...
+step go generate ./internal/kernel
+
 if command -v glslc >/dev/null; then
 	step go run ./shaders/build -check
 else

@@ -4,7 +4,7 @@ package vulkan
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"time"
 
 	"ufm/moe"
@@ -16,7 +16,10 @@ func (r *runner) Step(ctx context.Context, b *moe.Batch) (moe.StepTimes, error) 
 	if r.failed != nil {
 		return moe.StepTimes{}, r.failed
 	}
-	if err := r.check(b); err != nil {
+	if r.bank == nil {
+		return moe.StepTimes{}, errors.New("vulkan: step before Attach")
+	}
+	if err := b.Validate(r.cfg, r.inputs); err != nil {
 		return moe.StepTimes{}, err
 	}
 	if err := r.step(ctx, b); err != nil {
@@ -24,31 +27,6 @@ func (r *runner) Step(ctx context.Context, b *moe.Batch) (moe.StepTimes, error) 
 		return moe.StepTimes{}, err
 	}
 	return r.times, nil
-}
-
-func (r *runner) check(b *moe.Batch) error {
-	s := r.cfg.Shape
-	inputs := b.Tokens * s.DModel
-	if b.PerLayer {
-		inputs *= s.Layers
-	}
-	switch {
-	case r.bank == nil:
-		return fmt.Errorf("vulkan: step before Attach")
-	case b.Tokens < 1 || b.Tokens > r.cfg.MaxTokens:
-		return fmt.Errorf("vulkan: step of %d tokens, want 1 to %d", b.Tokens, r.cfg.MaxTokens)
-	case len(b.Input) != inputs && (b.Input != nil || r.inputs != inputs):
-		return fmt.Errorf("vulkan: step input of %d values, want %d", len(b.Input), inputs)
-	case b.Routing != nil && len(b.Routing) != s.Layers*b.Tokens*s.TopK:
-		return fmt.Errorf("vulkan: routing of %d ids, want %d", len(b.Routing),
-			s.Layers*b.Tokens*s.TopK)
-	}
-	for _, id := range b.Routing {
-		if id >= uint32(s.Experts) {
-			return fmt.Errorf("vulkan: routing names expert %d of %d", id, s.Experts)
-		}
-	}
-	return nil
 }
 
 func (r *runner) step(ctx context.Context, b *moe.Batch) error {
