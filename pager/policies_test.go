@@ -39,7 +39,7 @@ func TestPolicyNames(t *testing.T) {
 	if !slices.Contains(pager.PolicyNames(), pager.DefaultPolicy) {
 		t.Errorf("the default policy %s is not among %v", pager.DefaultPolicy, pager.PolicyNames())
 	}
-	for _, spec := range append(pager.PolicyNames(), "nextuse:window=4") {
+	for _, spec := range append(pager.PolicyNames(), "nextuse:window=4", "random:seed=3") {
 		if got := newPolicy(t, spec, shape, 3).Name(); got != spec {
 			t.Errorf("name of policy %q: got %q", spec, got)
 		}
@@ -54,7 +54,7 @@ func TestNewPolicyErrors(t *testing.T) {
 	for _, c := range []struct {
 		spec, want string
 	}{
-		{"mru2", "unknown, want one of arraylru, lru, nextuse"},
+		{"mru2", "unknown, want one of arraylru, clock, fifo, "},
 		{"", "unknown"},
 		{"belady", "future"},
 		{"lru:size=3", "size is unknown: the policy has none"},

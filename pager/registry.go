@@ -12,10 +12,18 @@ import (
 // registry has every policy that needs nothing but a shape and a pool.
 var registry = map[string]func(shape Shape, slots int, params *parameters) Policy{
 	"arraylru": func(s Shape, slots int, _ *parameters) Policy { return newArrayLRU(s, slots) },
+	"clock":    func(s Shape, slots int, _ *parameters) Policy { return newClock(s, slots) },
+	"fifo":     func(s Shape, slots int, _ *parameters) Policy { return newFIFO(s, slots) },
+	"layerlru": func(s Shape, _ int, _ *parameters) Policy { return newLayerLRU(s) },
 	"lru":      func(_ Shape, slots int, _ *parameters) Policy { return newLibraryLRU(slots) },
+	"mru":      func(s Shape, slots int, _ *parameters) Policy { return newMRU(s, slots) },
 	"nextuse": func(s Shape, _ int, params *parameters) Policy {
 		return newNextUse(s, params.integer("window", 2, 1024, defaultWindow))
 	},
+	"random": func(_ Shape, slots int, params *parameters) Policy {
+		return newRandom(slots, params.integer("seed", 0, 1<<31-1, defaultSeed))
+	},
+	"sieve": func(s Shape, slots int, _ *parameters) Policy { return newSieve(s, slots) },
 }
 
 // DefaultPolicy is what New takes where Options.Policy is nil.

@@ -19,7 +19,7 @@ import (
 
 // Options says how to replay.
 type Options struct {
-	Policy string      // as pager.NewPolicy takes it, or "belady"; "": pager.DefaultPolicy
+	Policy string      // as pager.NewPolicy takes it, "belady" or "min"; "": nextuse
 	Slots  int         // of the pool
 	Order  pager.Order // zero: resident-first
 	From   int         // first group that is counted; those before it only fill the pool
@@ -93,6 +93,8 @@ func newPolicy(shape pager.Shape, groups []pager.Group, opts Options) (pager.Pol
 		return pager.NewPolicy(pager.DefaultPolicy, shape, opts.Slots)
 	case "belady":
 		return pager.NewBelady(shape, groups)
+	case "min":
+		return newMin(shape, groups)
 	}
 	return pager.NewPolicy(opts.Policy, shape, opts.Slots)
 }

@@ -72,6 +72,8 @@ func status(err error) int {
 	switch {
 	case errors.As(err, new(usageError)):
 		return exitUsage
+	case errors.As(err, new(differenceError)):
+		return exitDifference
 	case noVulkan(err):
 		return exitNoDevice
 	}
