@@ -15,6 +15,7 @@ import (
 type backend struct {
 	device  *vk.Device
 	kernels map[kernelKey]*kernels
+	stuck   bool // the device outlasted a Close: it may still use everything
 }
 
 type kernelKey struct {
@@ -49,8 +50,14 @@ func (b *backend) Device() moe.Device {
 	return d
 }
 
-// Close frees the kernels and closes the device.
+// errStuck tells that a device never finished what it was given.
+var errStuck = errors.New("vulkan: the device is still at work on an earlier step")
+
+// Close frees the kernels and closes the device, unless it is still at work.
 func (b *backend) Close() error {
+	if b.stuck {
+		return errStuck
+	}
 	var errs []error
 	for _, k := range b.kernels {
 		errs = append(errs, k.Close())

@@ -17,9 +17,10 @@ import (
 
 // bank is a model's experts in host memory that the copy engines read directly.
 type bank struct {
-	device *vk.Device
-	model  moe.Model
-	arena  *arena
+	backend *backend
+	device  *vk.Device
+	model   moe.Model
+	arena   *arena
 }
 
 // NewBank fills the host bank, all cores at once.
@@ -40,7 +41,7 @@ func (b *backend) NewBank(ctx context.Context, m moe.Model, progress func(int64)
 	if err != nil {
 		return nil, err
 	}
-	bank := &bank{device: b.device, model: m, arena: a}
+	bank := &bank{backend: b, device: b.device, model: m, arena: a}
 	slot := func(e pager.ExpertID) []byte {
 		dst := a.bytes(int(e))
 		clear(dst) // the driver's memory holds anything
@@ -58,5 +59,10 @@ func (b *bank) Model() moe.Model { return b.model }
 // HostBytes is the host memory that the bank takes.
 func (b *bank) HostBytes() int64 { return b.model.Shape().BankBytes() }
 
-// Close frees the bank.
-func (b *bank) Close() error { return b.arena.Close() }
+// Close frees the bank, unless the device may still read it.
+func (b *bank) Close() error {
+	if b.backend.stuck {
+		return errStuck
+	}
+	return b.arena.Close()
+}

@@ -10,9 +10,10 @@ import (
 
 // batch gathers what goes to one queue in one submit.
 type batch struct {
-	queue   *vk.Queue
-	pending []vk.Submission
-	submits int
+	queue     *vk.Queue
+	recorders []*recorder // those whose work it carries
+	pending   []vk.Submission
+	submits   int
 }
 
 // recorder hands out command buffers of one queue and one timeline, and puts them on the
@@ -20,15 +21,16 @@ type batch struct {
 // all at once, when the host knows that the device has finished them. Where uploads and
 // computes share a queue they share the batch too, in the order of recording.
 type recorder struct {
-	device   *vk.Device
-	batch    *batch
-	timeline *vk.Timeline
-	stamps   *vk.Timestamps
-	buffers  []*vk.Commands
-	used     int
-	spans    []span
-	last     uint64   // value that the newest submission signals
-	read     []uint64 // nanoseconds, scratch of times
+	device    *vk.Device
+	batch     *batch
+	timeline  *vk.Timeline
+	stamps    *vk.Timestamps
+	buffers   []*vk.Commands
+	used      int
+	spans     []span
+	last      uint64   // value that the newest recording signals
+	submitted uint64   // likewise of what the queue has been given
+	read      []uint64 // nanoseconds, scratch of times
 }
 
 // span is what one command buffer did on the device: stamps 2i and 2i+1.
@@ -49,9 +51,11 @@ func newRecorder(d *vk.Device, b *batch) (*recorder, error) {
 	if err != nil {
 		return nil, errors.Join(err, t.Close())
 	}
-	return &recorder{
+	r := &recorder{
 		device: d, batch: b, timeline: t, stamps: s, read: make([]uint64, 2*maxSpans),
-	}, nil
+	}
+	b.recorders = append(b.recorders, r)
+	return r, nil
 }
 
 // begin starts a command buffer whose time is measured.
@@ -97,7 +101,13 @@ func (b *batch) submit() error {
 	err := b.queue.Submit(b.pending...)
 	b.pending = b.pending[:0]
 	b.submits++
-	return err
+	if err != nil {
+		return err
+	}
+	for _, r := range b.recorders {
+		r.submitted = r.last
+	}
+	return nil
 }
 
 // times returns start and end of each span since the last recycle, and false if there

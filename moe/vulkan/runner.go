@@ -17,6 +17,7 @@ import (
 
 // runner runs one model in one mode on a device; it is the pager's Uploader.
 type runner struct {
+	backend   *backend
 	device    *vk.Device
 	cfg       moe.RunConfig
 	layout    moe.Layout
@@ -35,6 +36,7 @@ type runner struct {
 	tilesUsed   int // in memory.tiles, since the host last waited
 	experts     []pager.ExpertID
 	planned     bool // the device plans what is being recorded
+	settled     bool // compute waits for no upload any more, as all are resident
 	allResident bool // every expert is on the device
 
 	inputs   int  // values of the input that is there
@@ -54,7 +56,10 @@ func (b *backend) NewRunner(cfg moe.RunConfig) (moe.Runner, error) {
 	if cfg.MaxTokens < 1 {
 		return nil, fmt.Errorf("vulkan: %d tokens a step, want at least 1", cfg.MaxTokens)
 	}
-	r := &runner{device: b.device, cfg: cfg, layout: moe.NewLayout(cfg.Shape)}
+	if b.stuck {
+		return nil, errStuck
+	}
+	r := &runner{backend: b, device: b.device, cfg: cfg, layout: moe.NewLayout(cfg.Shape)}
 	if err := r.open(b); err != nil {
 		return nil, errors.Join(memoryError(err), r.Close())
 	}
@@ -242,20 +247,34 @@ func (r *runner) DeviceBytes() int64 {
 	return now
 }
 
-// Close waits for the device and frees everything.
+// closeWait is how long Close waits for work that a failed or interrupted step left.
+const closeWait = 30 * time.Second
+
+// Close waits for the device and frees everything. If the device does not finish in time
+// it still uses the memory: then nothing is freed, by this backend, ever.
 func (r *runner) Close() error {
-	var errs []error
-	if r.schedule != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-		defer cancel()
-		errs = append(errs, r.finish(ctx, r.compute.last))
-		for _, t := range r.transfers {
-			errs = append(errs, t.timeline.Wait(ctx, t.last))
-		}
+	if err := r.drain(); err != nil && !r.device.Lost() {
+		r.backend.stuck = true
+		return fmt.Errorf("vulkan: close: the device is still at work, nothing is freed: %w", err)
 	}
+	var errs []error
 	for _, c := range slices.Backward(r.owned) {
 		errs = append(errs, c.Close())
 	}
 	*r = runner{device: r.device, failed: errors.New("vulkan: runner is closed")}
 	return errors.Join(errs...)
+}
+
+// drain waits for what was submitted; what was only recorded never runs.
+func (r *runner) drain() error {
+	ctx, cancel := context.WithTimeout(context.Background(), closeWait)
+	defer cancel()
+	for _, b := range r.batches {
+		for _, t := range b.recorders {
+			if err := t.timeline.Wait(ctx, t.submitted); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

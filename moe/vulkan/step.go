@@ -85,7 +85,14 @@ func (r *runner) stepResident(ctx context.Context, b *moe.Batch) error {
 	}
 	r.recordResident(c, b)
 	value := r.schedule.next()
-	if err := r.compute.end(c, value); err != nil {
+	var uploads transfers
+	if !r.settled {
+		for q, t := range r.transfers {
+			uploads[q] = t.submitted
+		}
+		r.settled = true
+	}
+	if err := r.compute.end(c, value, r.transferPoints(uploads)...); err != nil {
 		return err
 	}
 	if err := r.finish(ctx, value); err != nil {
