@@ -21,12 +21,23 @@ type Config struct {
 	Heads          int
 	KVHeads        int
 	HeadDim        int
+	QueryKeyNorm   NormSpan
 	MaxPositions   int // 0: not stated
 	RopeTheta      float64
 	NormEps        float64
 	TiedEmbeddings bool
 	EndOfText      []int // token ids; empty: none
 }
+
+// NormSpan is what the RMSNorm of queries and keys goes over.
+type NormSpan uint8
+
+// The spans.
+const (
+	NoNorm   NormSpan = iota // Mixtral has no such norm
+	PerHead                  // Qwen3: each head by itself
+	WholeRow                 // OLMoE: all heads together
+)
 
 // Shape is the shape of the MoE layers if experts are stored as dtype.
 func (c Config) Shape(dtype DType) Shape {
@@ -44,6 +55,7 @@ type family struct {
 	down         string
 	moeHidden    bool // d_hidden is moe_intermediate_size, else intermediate_size
 	alwaysNorm   bool // the top-k weights add up to 1 whatever norm_topk_prob says
+	queryKeyNorm NormSpan
 	windowFlag   bool // sliding_window counts only where use_sliding_window is set
 	ropeTheta    float64
 	normEps      float64
@@ -52,13 +64,13 @@ type family struct {
 var families = []*family{
 	{architecture: "Qwen3MoeForCausalLM", modelType: "qwen3_moe",
 		block: "mlp", gate: "gate_proj", up: "up_proj", down: "down_proj",
-		moeHidden: true, windowFlag: true, ropeTheta: 1e4, normEps: 1e-6},
+		moeHidden: true, queryKeyNorm: PerHead, windowFlag: true, ropeTheta: 1e4, normEps: 1e-6},
 	{architecture: "MixtralForCausalLM", modelType: "mixtral",
 		block: "block_sparse_moe", gate: "w1", up: "w3", down: "w2",
 		alwaysNorm: true, ropeTheta: 1e6, normEps: 1e-5},
 	{architecture: "OlmoeForCausalLM", modelType: "olmoe",
 		block: "mlp", gate: "gate_proj", up: "up_proj", down: "down_proj",
-		ropeTheta: 1e4, normEps: 1e-5},
+		queryKeyNorm: WholeRow, ropeTheta: 1e4, normEps: 1e-5},
 }
 
 // parseConfig reads a config.json. The error lists everything that is wrong with it.
@@ -115,6 +127,7 @@ func (f *configFields) config(fam *family) Config {
 		Heads:          f.need("num_attention_heads", f.Heads),
 		MaxPositions:   orDefault(f.MaxPositions, 0),
 		RopeTheta:      f.ropeTheta(fam),
+		QueryKeyNorm:   fam.queryKeyNorm,
 		NormEps:        orDefault(f.NormEps, fam.normEps),
 		TiedEmbeddings: f.Tied,
 		EndOfText:      f.EndOfText,
