@@ -22,16 +22,27 @@ type weight struct {
 
 // weight finds a matrix and checks how it is stored.
 func (s *shards) weight(tensor string, rows, cols int) (weight, error) {
+	return s.find(weight{tensor: tensor, rows: rows, cols: cols}, rows, cols)
+}
+
+// vector finds a tensor of one dimension, which is kept as one row.
+func (s *shards) vector(tensor string, n, _ int) (weight, error) {
+	return s.find(weight{tensor: tensor, rows: 1, cols: n}, n)
+}
+
+// find completes w if its tensor has that shape.
+func (s *shards) find(w weight, shape ...int) (weight, error) {
+	tensor := w.tensor
 	file := s.tensors[tensor]
 	if file == nil {
 		return weight{}, fmt.Errorf("%s: tensor %q is missing", s.listing, tensor)
 	}
 	t, _ := file.Tensor(tensor)
-	if !slices.Equal(t.Shape, []int64{int64(rows), int64(cols)}) {
-		return weight{}, fmt.Errorf("%s: tensor %q has shape %v, %s asks for [%d %d]",
-			file.Name(), tensor, t.Shape, configFile, rows, cols)
+	if !slices.EqualFunc(t.Shape, shape, func(a int64, b int) bool { return a == int64(b) }) {
+		return weight{}, fmt.Errorf("%s: tensor %q has shape %v, %s asks for %v",
+			file.Name(), tensor, t.Shape, configFile, shape)
 	}
-	w := weight{file: file, tensor: tensor, rows: rows, cols: cols}
+	w.file = file
 	switch t.DType {
 	case "F32":
 		w.dtype = F32
@@ -59,6 +70,26 @@ func (w weight) values() ([]float32, error) { // (rows, cols)
 			w.file.Name(), w.tensor, v[i], i/w.cols, i%w.cols)
 	}
 	return v, nil
+}
+
+// raw reads the matrix as it is stored to dst.
+func (w weight) raw(dst []byte) error {
+	if err := w.file.Read(w.tensor, dst); err != nil {
+		return err
+	}
+	exp, carry, le := exponents[w.dtype], uint32(0), binary.LittleEndian
+	words := dst[:len(dst)&^3]
+	for i := 0; i < len(words); i += 4 {
+		carry |= le.Uint32(words[i:])&exp.mask + exp.one
+	}
+	if rest := dst[len(words):]; len(rest) > 0 { // the last of an odd number
+		carry |= uint32(le.Uint16(rest))&exp.mask + exp.one
+	}
+	if carry&exp.carry != 0 {
+		_, err := w.values() // tells which value it is
+		return err
+	}
+	return nil
 }
 
 func notFinite(v float32) bool { return v-v != 0 }
