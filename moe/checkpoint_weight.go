@@ -119,40 +119,19 @@ var exponents = [...]struct{ mask, one, carry uint32 }{
 }
 
 // transpose writes the matrix to dst, (cols, out) in the order of Layout.Index,
-// without touching dst's padding.
-//
-// That layout keeps pairs of 16-bit inputs together, as a row of the checkpoint does
-// too. So every dtype is transposed in words of 32 bits, an f32 or a pair:
-//
-//	row n:  | k=0 1 | k=2 3 | …      word j of row n  →  word j·out + n
-//
-// A block of rows at a time, so that the writes of a word's column are neighbours.
+// without touching dst's padding, a block of rows at a time.
 func (w weight) transpose(dst []byte, out int) error {
 	const blockRows = 64
-	le, exp := binary.LittleEndian, exponents[w.dtype]
-	rowBytes := w.cols * w.dtype.Size()
-	words := (rowBytes + 3) / 4
-	buf := make([]byte, min(blockRows, w.rows)*rowBytes+2) // +2: an odd last row's last word
-	carry := uint32(0)
+	rowBytes, finite := w.cols*w.dtype.Size(), true
+	buf := make([]byte, min(blockRows, w.rows)*rowBytes)
 	for first := 0; first < w.rows; first += blockRows {
 		rows := min(blockRows, w.rows-first)
 		if err := w.file.ReadAt(w.tensor, int64(first*rowBytes), buf[:rows*rowBytes]); err != nil {
 			return err
 		}
-		for j := range words {
-			keep := ^uint32(0)
-			if 4*j+4 > rowBytes {
-				keep = 0xffff // the pair's second half belongs to the next row
-			}
-			column := dst[4*(j*out+first):][:4*rows]
-			for n := range rows {
-				word := le.Uint32(buf[n*rowBytes+4*j:]) & keep
-				carry |= word&exp.mask + exp.one
-				le.PutUint32(column[4*n:], word)
-			}
-		}
+		finite = transposeRows(dst, buf[:rows*rowBytes], w.dtype, first, rows, out) && finite
 	}
-	if carry&exp.carry != 0 {
+	if !finite {
 		_, err := w.values() // tells which value it is
 		return err
 	}
