@@ -40,16 +40,8 @@ var _ moe.TextBackend = (*backend)(nil)
 
 // NewTextRunner compiles the kernels and takes the pool, the weights' and the cache's memory.
 func (b *backend) NewTextRunner(cfg moe.TextConfig, m moe.TextModel) (moe.TextRunner, error) {
-	if err := m.Shape().Validate(); err != nil {
+	if err := cfg.Validate(m); err != nil {
 		return nil, err
-	}
-	if cfg.Run.Shape != m.Shape() {
-		return nil, fmt.Errorf("vulkan: the runner's shape %+v is not the model's %+v",
-			cfg.Run.Shape, m.Shape())
-	}
-	if cfg.Run.MaxTokens < 1 || cfg.Context < 1 {
-		return nil, fmt.Errorf("vulkan: %d tokens a batch, context %d: want at least 1 of each",
-			cfg.Run.MaxTokens, cfg.Context)
 	}
 	if dim := m.Config().HeadDim; dim%4 != 0 || dim > maxHeadDim {
 		return nil, fmt.Errorf("vulkan: head_dim %d: attention takes multiples of 4 up to %d",
@@ -71,7 +63,7 @@ func (b *backend) NewTextRunner(cfg moe.TextConfig, m moe.TextModel) (moe.TextRu
 
 // TextMemory lists the device memory of everything but the pool.
 func (b *backend) TextMemory(cfg moe.TextConfig, m moe.TextModel) []moe.MemoryPart {
-	if dim := m.Config().HeadDim; m.Shape().Validate() != nil || dim < 1 || cfg.Run.MaxTokens < 1 {
+	if cfg.Validate(m) != nil {
 		return nil // NewTextRunner tells what is wrong
 	}
 	var experts memory

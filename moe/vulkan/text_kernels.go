@@ -37,6 +37,25 @@ const (
 	maxParts           = 8                 // of a product
 )
 
+// denseTilings are the shapes of dense products, the workgroups that keep a device busy, and
+// the fewest inputs that a part of a product is worth. A CPU driver needs hardly any
+// workgroups, and takes more so that it does what GPUs do.
+func denseTilings(info vk.DeviceInfo) (t []tiling, enough, minPart int) {
+	if info.Kind == "CPU" {
+		return []tiling{
+			{rows: 1, threads: 64, lanes: 32, staged: 256},
+			{rows: 8, threads: 64, lanes: 32, staged: 256},
+		}, 4, 32
+	}
+	return []tiling{
+		{rows: 1, threads: 256, lanes: 32, staged: 512},
+		{rows: 2, threads: 256, lanes: 32, staged: 512},
+		{rows: 4, threads: 128, lanes: 32, staged: 512},
+		{rows: 8, threads: 128, lanes: 32, staged: 512},
+		{rows: 16, threads: 256, lanes: 32, staged: 256},
+	}, 512, 256
+}
+
 // textKey is what the kernels depend on.
 type textKey struct {
 	d, row, width, vocab, headDim, perKey int
@@ -89,8 +108,8 @@ func newTextKernels(dev *backend, s textSizes) (*textKernels, error) {
 // dense compiles a product for every class of rows that a batch can need.
 func (b *builder) dense(s textSizes, inputs, outputs int, shared map[[5]int]*vk.Pipeline) dense {
 	p := dense{inputs: inputs, outputs: outputs}
-	for i, t := range s.tiles {
-		if i > 0 && s.tiles[i-1].rows >= s.tokens {
+	for i, t := range s.tilings {
+		if i > 0 && s.tilings[i-1].rows >= s.tokens {
 			break
 		}
 		t = s.denseTiling(i, inputs, outputs)
@@ -108,9 +127,9 @@ func (b *builder) dense(s textSizes, inputs, outputs int, shared map[[5]int]*vk.
 // denseTiling is the tiling of class i for a product of this size: fewer lanes to an
 // output tile where a batch of one tile would leave the device idle.
 func (s *textSizes) denseTiling(i, inputs, outputs int) tiling {
-	t := s.tiles[i]
-	if i+1 < len(s.tiles) {
-		for t.lanes > 8 && over(outputs, 4*t.lanes) < s.enough() {
+	t := s.tilings[i]
+	if i+1 < len(s.tilings) {
+		for t.lanes > 8 && over(outputs, 4*t.lanes) < s.enough {
 			t.lanes /= 2
 		}
 	}
@@ -118,9 +137,15 @@ func (s *textSizes) denseTiling(i, inputs, outputs int) tiling {
 	return t
 }
 
-// enough is the number of workgroups that keep the device busy. A CPU driver needs few, and
-// takes more so that it does what GPUs do.
-func (s *textSizes) enough() int { return max(s.minTiles/2, 4) }
+// class is the index of the tiling for so many rows.
+func (s *textSizes) class(rows int) int {
+	for i, t := range s.tilings {
+		if rows <= t.rows {
+			return i
+		}
+	}
+	return len(s.tilings) - 1
+}
 
 // split tells how a product of so many rows is dispatched: its class, the workgroups that
 // cover its outputs and rows, and the parts that share its inputs, which depend on nothing
@@ -129,7 +154,7 @@ func (s *textSizes) split(rows, inputs, outputs int) (class, x, y, parts, part i
 	class = s.class(rows)
 	t := s.denseTiling(class, inputs, outputs)
 	x, y = over(outputs, 4*t.lanes), over(rows, t.rows)
-	parts = min(maxParts, over(inputs, s.minPart), over(s.enough(), x*y))
+	parts = min(maxParts, over(inputs, s.minPart), over(s.enough, x*y))
 	part = pad8(over(inputs, max(parts, 1)))
 	return class, x, y, over(inputs, part), part
 }
@@ -176,7 +201,7 @@ func (s *textSizes) attention(tokens, position int) (variant, x, y, splits, span
 }
 
 // enoughAttention is the number of workgroups of attention that keep the device busy.
-func (s *textSizes) enoughAttention() int { return max(s.minTiles/4, 16) }
+func (s *textSizes) enoughAttention() int { return max(s.enough/2, 16) }
 
 // splitRows bounds the rows of heads and tokens that the splits of a step have.
 func (s *textSizes) splitRows() int64 {

@@ -12,7 +12,8 @@ import (
 // textSizes is what kernels and buffers around the experts are sized by.
 type textSizes struct {
 	moe.Config
-	profile
+	tilings []tiling // of dense products, ascending in rows
+	enough  int      // workgroups that keep the device busy
 	dtype   moe.DType // of the matrices
 	tokens  int       // of a batch, at most
 	context int
@@ -28,13 +29,11 @@ type textSizes struct {
 const maxLogits = 16
 
 func newTextSizes(info vk.DeviceInfo, cfg moe.TextConfig, m moe.TextModel) textSizes {
-	c, minPart := m.Config(), 256
-	if info.Kind == "CPU" {
-		minPart = 32
-	}
+	c := m.Config()
+	tilings, enough, minPart := denseTilings(info)
 	return textSizes{
-		Config: c, profile: newProfile(info, cfg.Run.Shape), dtype: m.DenseDType(),
-		tokens: cfg.Run.MaxTokens, context: cfg.Context, minPart: minPart,
+		Config: c, tilings: tilings, enough: enough, minPart: minPart, dtype: m.DenseDType(),
+		tokens: cfg.Run.MaxTokens, context: cfg.Context,
 		logits: min(max(cfg.Logits, 1), cfg.Run.MaxTokens, maxLogits),
 		d:      pad8(c.DModel), row: pad8(c.Heads * c.HeadDim),
 		width: pad8((c.Heads + 2*c.KVHeads) * c.HeadDim), vocab: pad8(c.Vocab),
