@@ -36,6 +36,7 @@ type cpuText struct {
 	guessWeights []float32        // (max tokens, top_k)
 	wanted       []pager.ExpertID // to be prefetched
 	predicted    []uint32         // where the batch wants the guesses, or nil
+	prefetch     bool             // in this batch
 }
 
 // textWorker is one goroutine's scratch memory.

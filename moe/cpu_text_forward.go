@@ -136,8 +136,9 @@ func accumulate(x, y []float32) {
 	}
 }
 
-// predict prepares b.Predicted, if it is asked for.
+// predict prepares b.Predicted, if it is asked for, and notes whether to prefetch.
 func (r *cpuText) predict(b *TextBatch) {
+	r.prefetch = r.cfg.Prefetch && !b.NoPrefetch && !r.moe.place.Full()
 	r.predicted = b.Predicted
 	for i := range b.Predicted[:min(len(b.Predicted), len(b.IDs)*r.config.TopK)] {
 		b.Predicted[i] = NoPrediction // layer 0
@@ -148,7 +149,7 @@ func (r *cpuText) predict(b *TextBatch) {
 // chooses. The layer's own copies have begun.
 func (r *cpuText) ahead(b *Batch, layer int) error {
 	s, next := r.cfg.Run.Shape, layer+1
-	if next == s.Layers || r.predicted == nil && (!r.cfg.Prefetch || r.moe.place.Full()) {
+	if next == s.Layers || r.predicted == nil && !r.prefetch {
 		return nil
 	}
 	width, gate := NewLayout(s).In, r.moe.gates[next]
@@ -160,7 +161,7 @@ func (r *cpuText) ahead(b *Batch, layer int) error {
 	if r.predicted != nil {
 		copy(r.predicted[next*len(guess):], guess)
 	}
-	if !r.cfg.Prefetch {
+	if !r.prefetch {
 		return nil
 	}
 	r.wanted = PrefetchOrder(s, next, guess, r.wanted[:0])

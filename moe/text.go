@@ -59,6 +59,8 @@ type TextBatch struct {
 	Step  int
 	Phase pager.Phase
 	IDs   []int32 // (tokens): appended to the sequence
+	// NoPrefetch leaves out, for this batch, what TextConfig.Prefetch asks for.
+	NoPrefetch bool
 	// Routing (layers, tokens, top_k) replaces the routers' choice; the weights are the
 	// softmax of the logits of those chosen, as with Batch.Routing.
 	Routing []uint32
