@@ -26,6 +26,7 @@ type text struct {
 
 	position int            // tokens of the sequence
 	batch    *moe.TextBatch // under way
+	ahead    bool           // it prefetches
 	predict  bool           // what the next layer's gate would choose is computed too
 	wanted   []pager.ExpertID
 }
@@ -214,7 +215,8 @@ func (x *text) forwardPaged(ctx context.Context, b *moe.Batch) error {
 // begin writes what the device reads of b.
 func (x *text) begin(b *moe.TextBatch) {
 	x.batch = b
-	x.predict = x.cfg.Prefetch && !x.resident() || b.Predicted != nil
+	x.ahead = x.cfg.Prefetch && !b.NoPrefetch && !x.resident()
+	x.predict = x.ahead || b.Predicted != nil
 	ids := x.dense.ids.Words()
 	for i, id := range b.IDs {
 		ids[i] = uint32(id)

@@ -34,7 +34,7 @@ func (x *text) recordPrediction(c *vk.Commands, l int) {
 // prefetch asks the pager for what layer l is predicted to need.
 func (x *text) prefetch(l int) error {
 	s := x.cfg.Run.Shape
-	if !x.cfg.Prefetch || l == s.Layers {
+	if !x.ahead || l == s.Layers {
 		return nil
 	}
 	n := len(x.batch.IDs) * s.TopK
@@ -76,7 +76,7 @@ func (r *runner) Uploaded(s pager.Slot) bool {
 // finishAhead is finish for a step whose uploads may outlast the computes: the recordings
 // of a transfer queue that is still at work stay.
 func (x *text) finishAhead(ctx context.Context, v uint64) error {
-	if !x.cfg.Prefetch {
+	if !x.ahead {
 		return x.finish(ctx, v)
 	}
 	if err := x.submitAll(); err != nil {
@@ -103,7 +103,7 @@ func (x *text) finishAhead(ctx context.Context, v uint64) error {
 // drainAhead waits for prefetches that nothing has waited for, so that the recordings of a
 // step are back at its end.
 func (x *text) drainAhead(ctx context.Context) error {
-	if !x.cfg.Prefetch {
+	if !x.ahead {
 		return nil
 	}
 	for _, t := range x.transfers {
