@@ -27,16 +27,26 @@ type dense struct {
 }
 
 const (
+	routeExperts   = 4 // as in route.comp
 	ropeThreads    = 64
 	mergeThreads   = 64
-	routeExperts   = 4 // as in route.comp
 	attendThreads  = 64
+	oneShare       = 4                 // threads that share a position in attend_one
 	maxHeadDim     = 4 * attendThreads // a thread takes four dimensions
 	maxAttendHeads = 8                 // query heads of a workgroup
 	maxAttendRows  = 16                // heads × tokens of a workgroup
-	maxSplits      = 64                // of the past
-	maxParts       = 8                 // of a product
+	maxSplits      = 32                // of the past; as in attend.comp
+	maxParts       = 8                 // of a product; as in attend.comp and route.comp
 )
+
+// routeThreads is rowThreads for a kernel that takes four values at a time: a power of two.
+func (s *textSizes) routeThreads() int {
+	n := s.rowThreads
+	for n > 32 && n > s.d/4 {
+		n /= 2
+	}
+	return n
+}
 
 // choose sets what suits a device. A CPU driver needs hardly any workgroups, and takes more
 // so that it does what GPUs do.
@@ -49,7 +59,7 @@ func (s *textSizes) choose(info vk.DeviceInfo) {
 		}
 		return
 	}
-	s.enough, s.minPart, s.rowThreads, s.oneThreads = 512, 256, 256, 128
+	s.enough, s.minPart, s.rowThreads, s.oneThreads = 512, 256, 512, 128
 	s.tilings = []tiling{
 		{rows: 1, threads: 256, lanes: 32, staged: 512},
 		{rows: 2, threads: 256, lanes: 32, staged: 512},
@@ -87,19 +97,19 @@ func newTextKernels(dev *backend, s textSizes) (*textKernels, error) {
 	threads, d := uint32(s.rowThreads), uint32(s.d)
 	k.embed = b.pipeline("embed_"+s.dtype.String(), pushResidual{}, threads, d)
 	k.addAttention = b.pipeline("add_attention", pushResidual{}, threads, d)
-	k.addExperts = b.pipeline("add_experts", pushResidual{}, threads, d)
+	k.addExperts = b.pipeline("add_experts", pushResidual{}, threads, d, uint32(s.TopK))
 	k.rope = b.pipeline("rope", pushRope{}, ropeThreads)
 	k.merge = b.pipeline("merge", pushMerge{}, mergeThreads)
-	k.route = b.pipeline("route", pushRoute{}, 2*threads, d/4,
+	k.route = b.pipeline("route", pushRoute{}, uint32(s.routeThreads()), d/4,
 		uint32(s.Experts), uint32(s.TopK))
 	for i, tokens := range s.attendTokens() {
 		if i == 0 || tokens != s.attendTokens()[0] {
 			k.attend[i] = b.pipeline("attend", pushAttend{}, attendThreads,
-				uint32(s.HeadDim), uint32(s.attendHeads()), uint32(tokens))
+				uint32(s.HeadDim), uint32(s.attendHeads()), uint32(tokens), 1)
 		}
 	}
 	k.attendOne = b.pipeline("attend_one", pushAttendOne{}, uint32(s.oneThreads),
-		uint32(s.HeadDim), uint32(s.attendHeads()), 1)
+		uint32(s.HeadDim), uint32(s.attendHeads()), 1, oneShare)
 	shared := map[[5]int]*vk.Pipeline{}
 	k.qkv = b.dense(s, s.d, s.width, shared)
 	k.out = b.dense(s, s.row, s.d, shared)

@@ -25,7 +25,7 @@ type textSizes struct {
 	vocab   int // padded
 
 	rowThreads int // of a workgroup that has a token's row of the residual stream
-	oneThreads int // of attend_one: also the positions of a block
+	oneThreads int // of attend_one
 }
 
 // maxLogits bounds the rows of logits at a time: a vocabulary has over a hundred thousand.

@@ -45,7 +45,7 @@ func (x *text) writeRoutes() {
 func (x *text) recordAttendOne(c *vk.Commands, l, parts int) {
 	s, m := &x.sizes, x.dense
 	groups := s.Heads / s.attendHeads()
-	splits, span := s.past(x.position+1, groups, s.oneThreads)
+	splits, span := s.past(x.position+1, groups, s.oneThreads/oneShare)
 	c.Dispatch(x.kernels.attendOne, pushBytes(pushAttendOne{
 		QKV: m.projected.Address(), Keys: m.keys[l].Address(), Values: m.values[l].Address(),
 		Turns: m.turns.Address(),
