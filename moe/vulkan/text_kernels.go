@@ -17,6 +17,7 @@ type textKernels struct {
 	attend                          [2]*vk.Pipeline // for few tokens, for many
 	attendOne                       *vk.Pipeline    // for one, with rope and merge
 	qkv, out, head                  dense
+	up, down                        product // of the experts of one token
 	compiled                        kernels
 }
 
@@ -72,15 +73,16 @@ func (s *textSizes) choose(info vk.DeviceInfo) {
 // textKey is what the kernels depend on.
 type textKey struct {
 	d, row, width, vocab, headDim, perKey int
-	experts, topK                         int
 	tokens                                int
 	dtype                                 moe.DType
+	shape                                 moe.Shape // of one layer
 }
 
 // textKernelsFor returns the kernels for a model; runners of models alike share them.
 func (b *backend) textKernelsFor(s textSizes) (*textKernels, error) {
-	key := textKey{s.d, s.row, s.width, s.vocab, s.HeadDim, s.perKey(),
-		s.Experts, s.TopK, s.tokens, s.dtype}
+	shape := s.shape
+	shape.Layers = 1
+	key := textKey{s.d, s.row, s.width, s.vocab, s.HeadDim, s.perKey(), s.tokens, s.dtype, shape}
 	if k := b.texts[key]; k != nil {
 		return k, nil
 	}
@@ -114,10 +116,28 @@ func newTextKernels(dev *backend, s textSizes) (*textKernels, error) {
 	k.qkv = b.dense(s, s.d, s.width, shared)
 	k.out = b.dense(s, s.row, s.d, shared)
 	k.head = b.dense(s, s.d, s.vocab, shared)
+	l := moe.NewLayout(s.shape)
+	k.up = product{inputs: l.In, outputs: l.Hidden, weight: l.Up, gate: l.Gate}
+	k.down = product{inputs: l.Hidden, outputs: l.In, weight: l.Down}
+	b.single(s, &k.up, "up_"+s.shape.Form.String()+"_"+s.shape.DType.String())
+	b.single(s, &k.down, "down_"+s.shape.DType.String())
 	if b.err != nil {
 		return nil, errors.Join(b.err, k.compiled.Close())
 	}
 	return k, nil
+}
+
+// single compiles a product of experts with a row each, as many as a token has: fewer than
+// the runner's own kernels for one row must expect, so that each is spread wider.
+func (b *builder) single(s textSizes, p *product, name string) {
+	t := s.tilings[0]
+	for t.lanes > 8 && s.TopK*over(p.outputs, 4*t.lanes) < s.enough {
+		t.lanes /= 2
+	}
+	t.staged = max(t.threads/t.lanes*step, min(t.staged, (p.inputs+63)/64*64))
+	p.columns = []int{4 * t.lanes}
+	p.pipelines = append(p.pipelines, b.pipeline(name, pushExpert{}, uint32(t.threads),
+		uint32(t.rows), uint32(t.lanes), uint32(t.staged), uint32(max(t.staged, 4*t.threads))))
 }
 
 // dense compiles a product for every class of rows that a batch can need.

@@ -90,7 +90,7 @@ func (x *text) recordRoute(c *vk.Commands, b *moe.Batch, l int) {
 // recordSingle records the experts of a token where every expert is resident: each of them
 // has one row, so that the sizes of the dispatches are known.
 func (x *text) recordSingle(c *vk.Commands) {
-	m, k := x.runner.memory, x.runner.kernels
+	m, k := x.runner.memory, x.kernels
 	for i, p := range []*product{&k.up, &k.down} {
 		src, dst := m.gathered, m.hidden
 		if i == 1 {
