@@ -70,7 +70,10 @@ enum {
     UFM_EXT_BFLOAT16 = 1 << 5,
 };
 
-enum { UFM_MAX_HEAPS = 16, UFM_MAX_TYPES = 32, UFM_MAX_FAMILIES = 16 };
+enum { UFM_MAX_HEAPS = 16, UFM_MAX_TYPES = 32, UFM_MAX_FAMILIES = 16, UFM_MAX_MATRICES = 64 };
+
+/* A product of matrices that a subgroup can do: sizes M, N, K; types of A, B, C, result. */
+typedef struct { uint32_t size[3]; int32_t type[4]; } ufm_matrix;
 
 /* What the core 1.0 queries of the binding do not tell of a physical device. */
 typedef struct {
@@ -84,6 +87,8 @@ typedef struct {
     uint32_t type_flags[UFM_MAX_TYPES], type_heap[UFM_MAX_TYPES];
     uint32_t family_flags[UFM_MAX_FAMILIES], family_queues[UFM_MAX_FAMILIES];
     uint32_t family_timestamp_bits[UFM_MAX_FAMILIES];
+    uint32_t matrix_count;
+    ufm_matrix matrices[UFM_MAX_MATRICES];
 } ufm_description;
 
 /* api is the device's version; below 1.2 nothing is asked and all stays zero. */

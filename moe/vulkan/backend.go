@@ -21,6 +21,7 @@ type backend struct {
 type kernelKey struct {
 	shape     moe.Shape
 	maxTokens int
+	exact     bool
 }
 
 // Open opens a device. Errors are those of vk.Open.
@@ -66,14 +67,15 @@ func (b *backend) Close() error {
 	return errors.Join(append(errs, b.device.Close())...)
 }
 
-// kernelsFor returns the kernels for steps of up to maxTokens.
-func (b *backend) kernelsFor(s moe.Shape, maxTokens int) (*kernels, error) {
+// kernelsFor returns the kernels of a runner.
+func (b *backend) kernelsFor(cfg moe.RunConfig) (*kernels, error) {
+	s := cfg.Shape
 	s.Layers = 1 // the kernels run a layer at a time
-	key := kernelKey{s, maxTokens}
+	key := kernelKey{s, cfg.MaxTokens, cfg.Exact}
 	if k := b.kernels[key]; k != nil {
 		return k, nil
 	}
-	k, err := newKernels(b.device, s, maxTokens)
+	k, err := newKernels(b.device, newProfile(b.device.Info(), s, cfg.Exact), s, cfg.MaxTokens)
 	if err == nil {
 		b.kernels[key] = k
 	}
