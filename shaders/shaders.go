@@ -59,8 +59,10 @@ func matrixVariants(name, dtype string, defines []string) (v []Variant) {
 		})
 	}
 	add("matrix", 64)
-	if dtype != "f32" { // with few rows of f32, expert.comp is faster
+	if dtype == "bf16" { // with few rows of the others, expert.comp is faster
 		add("matrix", 16)
+	}
+	if dtype != "f32" {
 		add("matrix", 32)
 		add("rounded", 64, "ROUNDED")
 	}
