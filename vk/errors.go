@@ -17,10 +17,18 @@ var (
 	// ErrNoDevice means that there is no device, or none of that index or name.
 	ErrNoDevice = errors.New("no Vulkan device")
 	// ErrDeviceLost is final for a Device: all that is left is to close it.
-	ErrDeviceLost = errors.New("device lost")
+	ErrDeviceLost error = deviceLost{}
 	// ErrTimeout means that a wait reached Options.WaitLimit.
 	ErrTimeout = errors.New("wait limit reached")
 )
+
+// deviceLost can be told by callers who do not know this package.
+type deviceLost struct{}
+
+func (deviceLost) Error() string { return "device lost" }
+
+// DeviceLost marks the error as one that only a new device cures.
+func (deviceLost) DeviceLost() {}
 
 // MissingFeatureError tells that a device lacks what this package requires.
 type MissingFeatureError struct {
