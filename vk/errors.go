@@ -56,6 +56,9 @@ type OutOfMemoryError struct {
 	Free      int64  // of the memory asked for, at most what the limit leaves
 	Heaps     []Heap
 	Limit     int64 // Options.MemoryLimit where the memory asked for is subject to it, else 0
+	// MaxAllocation is the largest buffer of the device, where that is what does not
+	// suffice, else 0.
+	MaxAllocation int64
 }
 
 // Error names what the memory was for, both sizes, and how full each heap is.
@@ -73,6 +76,9 @@ func (e *OutOfMemoryError) Error() string {
 // Breakdown is the limit and the heaps in words, for messages that wrap this one.
 func (e *OutOfMemoryError) Breakdown() string {
 	var parts []string
+	if e.MaxAllocation > 0 {
+		parts = append(parts, "largest buffer "+size(e.MaxAllocation))
+	}
 	if e.Limit > 0 {
 		parts = append(parts, "limit "+size(e.Limit))
 	}
