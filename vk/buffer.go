@@ -133,8 +133,11 @@ func (b *Buffer) allocate(what string, allowed uint32) error {
 	}
 	if r := b.take(t); r != vulkan.Success {
 		d.memory.give(b.kind, b.heap, b.taken)
+		if b.foreign && r != vulkan.ErrorDeviceLost {
+			return failure("import "+what, r) // a refusal, whatever its name
+		}
 		err := d.check("buffer "+what, r)
-		if oom := (*OutOfMemoryError)(nil); errors.As(err, &oom) && !b.foreign {
+		if oom := (*OutOfMemoryError)(nil); errors.As(err, &oom) {
 			return b.outOfMemory(what, 0)
 		}
 		return err
