@@ -20,6 +20,7 @@ type Buffer struct {
 	memory  vulkan.DeviceMemory
 	kind    Memory
 	heap    int
+	local   bool   // device memory, which counts against the limit
 	size    int64  // as asked for
 	taken   int64  // as the driver rounds it up
 	address uint64 // of byte 0
@@ -79,7 +80,7 @@ func (b *Buffer) Close() error {
 	d := b.device
 	vulkan.DestroyBuffer(d.handle, b.handle, nil)
 	vulkan.FreeMemory(d.handle, b.memory, nil)
-	d.memory.give(b.kind, b.heap, b.taken)
+	d.memory.give(b.local, b.heap, b.taken)
 	b.bytes = nil
 	return nil
 }
@@ -127,12 +128,12 @@ func (b *Buffer) allocate(what string, allowed uint32) error {
 		return &MissingFeatureError{Device: d.physical.info.Name,
 			Feature: b.kind.String() + " memory for " + what}
 	}
-	b.heap = d.physical.types[t].heap
-	if !d.memory.take(b.kind, b.heap, b.taken) {
+	b.heap, b.local = d.physical.types[t].heap, onDevice(b.kind, d.physical.types[t])
+	if !d.memory.take(b.local, b.heap, b.taken) {
 		return b.outOfMemory(what, 0)
 	}
 	if r := b.take(t); r != vulkan.Success {
-		d.memory.give(b.kind, b.heap, b.taken)
+		d.memory.give(b.local, b.heap, b.taken)
 		if b.foreign && r != vulkan.ErrorDeviceLost {
 			return failure("import "+what, r) // a refusal, whatever its name
 		}
@@ -145,7 +146,7 @@ func (b *Buffer) allocate(what string, allowed uint32) error {
 	d.memory.granted()
 	if err := b.bind(what); err != nil {
 		vulkan.FreeMemory(d.handle, b.memory, nil)
-		d.memory.give(b.kind, b.heap, b.taken)
+		d.memory.give(b.local, b.heap, b.taken)
 		return err
 	}
 	return nil
@@ -185,10 +186,14 @@ func (b *Buffer) bind(what string) error {
 // outOfMemory is the error for b as things stand now; most is the largest buffer of the
 // device if that is what b breaks, else 0.
 func (b *Buffer) outOfMemory(what string, most int64) error {
+	kind := b.kind
+	if b.local {
+		kind = DeviceLocal // mapped tables share its limit
+	}
 	heaps := b.device.heaps()
 	e := &OutOfMemoryError{What: what, Requested: b.taken, Heaps: heaps, MaxAllocation: most,
-		Free: b.device.free(b.kind, heaps)}
-	if b.kind == DeviceLocal {
+		Free: b.device.free(kind, heaps)}
+	if b.local || b.kind == DeviceLocal {
 		e.Limit = b.device.memory.limit
 	}
 	return e

@@ -97,6 +97,9 @@ func TestMemoryLimit(t *testing.T) {
 		t.Errorf("free: got %d, want %d, less than a block", oom.Free, want)
 	}
 	buffer(t, d, HostCached, 2*limit) // host memory is not limited
+	if _, err := d.NewBuffer(DeviceMapped, block, "tables"); !errors.As(err, &oom) || oom.Limit != limit {
+		t.Errorf("mapped device memory over the limit: got %v, want an OutOfMemoryError", err)
+	}
 
 	now, peak := d.DeviceMemory()
 	first.Close()

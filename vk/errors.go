@@ -19,7 +19,7 @@ var (
 	// ErrDeviceLost is final for a Device: all that is left is to close it.
 	ErrDeviceLost error = deviceLost{}
 	// ErrTimeout means that a wait reached Options.WaitLimit.
-	ErrTimeout = errors.New("wait limit reached")
+	ErrTimeout error = timeout{}
 )
 
 // deviceLost can be told by callers who do not know this package.
@@ -29,6 +29,14 @@ func (deviceLost) Error() string { return "device lost" }
 
 // DeviceLost marks the error as one that only a new device cures.
 func (deviceLost) DeviceLost() {}
+
+// timeout tells by its method what it is, as the errors of the standard library do.
+type timeout struct{}
+
+func (timeout) Error() string { return "wait limit reached" }
+
+// Timeout marks the error as the end of a wait's time.
+func (timeout) Timeout() bool { return true }
 
 // MissingFeatureError tells that a device lacks what this package requires.
 type MissingFeatureError struct {
