@@ -96,7 +96,7 @@ func TestCPUAgainstReference(t *testing.T) {
 // verify checks a captured step against the float64 reference.
 func verify(t *testing.T, m Model, b *Batch) VerifyResult {
 	t.Helper()
-	v, err := Verify(m, b)
+	v, err := Verify(t.Context(), m, b)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -193,6 +193,50 @@ func TestCPUBadBatch(t *testing.T) {
 	}
 }
 
+// TestCPUInputOfAllLayers: the input that a step brings for each layer counts against the
+// limit, and one that does not fit does no harm.
+func TestCPUInputOfAllLayers(t *testing.T) {
+	const tokens = 50
+	s := Shape{Layers: 9, Experts: 4, DModel: 64, DHidden: 8, TopK: 1}
+	cfg := RunConfig{Shape: s, Mode: UFM, Slots: 4, MaxTokens: tokens}
+	need := int64(deviceBytes(cfg, 4, 1))
+	more := int64(4 * (s.Layers - 1) * tokens * s.DModel)
+	all := &Batch{Tokens: tokens, PerLayer: true, Input: SyntheticInput(s.Layers*tokens, s.DModel, 1)}
+	one := &Batch{Tokens: tokens, Input: all.Input[:tokens*s.DModel]}
+	for _, limit := range []int64{need + more, need + more - 1} {
+		b := NewCPU(CPUOptions{Threads: 1, MemoryLimit: limit})
+		bank, err := b.NewBank(t.Context(), newTestModel(t, s), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := b.NewRunner(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Attach(t.Context(), bank); err != nil {
+			t.Fatal(err)
+		}
+		_, err = r.Step(t.Context(), all)
+		var oom *OutOfMemoryError
+		if fits := limit == need+more; fits && err != nil ||
+			!fits && (!errors.As(err, &oom) || oom.Requested != more || oom.Free != more-1) {
+			t.Errorf("limit %d: got %v, need %d and %d more", limit, err, need, more)
+		}
+		if _, err := r.Step(t.Context(), one); err != nil {
+			t.Errorf("limit %d: a smaller step: %v", limit, err)
+		}
+		if got := b.WorkBytes(s, tokens); got != need+more-4*s.ExpertBytes() {
+			t.Errorf("announced %d bytes, want %d", got, need+more-4*s.ExpertBytes())
+		}
+		if err := errors.Join(r.Close(), bank.Close()); err != nil {
+			t.Error(err)
+		}
+		if used := b.(*cpuBackend).used; used != 0 {
+			t.Errorf("%d bytes are left booked", used)
+		}
+	}
+}
+
 // TestCPUMeasure expects plausible ceilings.
 func TestCPUMeasure(t *testing.T) {
 	b := NewCPU(CPUOptions{}).(*cpuBackend)

@@ -143,7 +143,7 @@ func TestAgainstReference(t *testing.T) {
 // verify checks a captured step against the float64 reference.
 func verify(t *testing.T, g *rig, b *moe.Batch) {
 	t.Helper()
-	v, err := moe.Verify(g.bank.Model(), b)
+	v, err := moe.Verify(t.Context(), g.bank.Model(), b)
 	if err != nil {
 		t.Fatal(err)
 	}
