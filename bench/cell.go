@@ -210,9 +210,9 @@ func (c *cell) bound() error {
 // enough tells whether the window is complete, and the observer how far it is.
 func (c *cell) enough(start time.Time) bool {
 	done := len(c.window.steps)
-	if done >= minSteps && c.requests.accesses >= maxAccesses {
-		c.observer.Note(fmt.Sprintf("%s: measured %d steps: no more uses of experts than %d are kept "+
-			"for the bound", c.mode, done, maxAccesses))
+	if done >= minSteps && c.requests.full() {
+		c.observer.Note(fmt.Sprintf("%s: measured %d steps: what the bound is counted from "+
+			"may take no more than %s", c.mode, done, size(maxRequestBytes)))
 		return true
 	}
 	if c.Steps > 0 {

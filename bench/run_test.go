@@ -6,10 +6,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"ufm/moe"
+	"ufm/pager"
 )
 
 var errNaN = errors.New("tensor w3 holds NaN")
@@ -197,22 +199,24 @@ func TestRunTellsHowItEnded(t *testing.T) {
 }
 
 // TestRunRemembersNoMoreThanItMay: a long run ends before what it keeps for the bound does
-// not fit.
+// not fit, but not before it has measured anything.
 func TestRunRemembersNoMoreThanItMay(t *testing.T) {
-	defer func(n int) { maxAccesses = n }(maxAccesses)
-	maxAccesses = 100
+	w := &watcher{}
 	spec := newSpec(t, moe.UFM)
 	spec.Steps = 1 << 20
-	w := &watcher{}
-	rows, err := Run(t.Context(), newTapped(t, moe.CPUOptions{}), spec, w)
-	if err != nil {
-		t.Fatal(err)
+	c := cell{job: &job{Spec: spec, observer: w}, mode: moe.UFM}
+	c.requests.observe(&pager.Event{Hits: []pager.ExpertID{1, 2, 3}})
+	if got := c.requests.bytes; got < 3*4 || got > 1<<10 {
+		t.Errorf("a group of three experts: %d bytes", got)
 	}
-	steps := *rows[0].Steps
-	if most := 12 * (steps + warmUpSteps); steps < minSteps || most < 100 || steps > 100 {
-		t.Errorf("measured %d steps", steps)
+	c.requests.bytes = maxRequestBytes
+	for steps := 0; steps <= minSteps; steps++ {
+		c.window.steps = make([]moe.StepTimes, steps)
+		if got := c.enough(time.Now()); got != (steps == minSteps) {
+			t.Errorf("%d steps: enough is %v", steps, got)
+		}
 	}
-	if notes := strings.Join(w.notes, "\n"); !strings.Contains(notes, "no more uses of experts than 100") {
+	if notes := strings.Join(w.notes, "\n"); !strings.Contains(notes, "ufm: measured 3 steps") {
 		t.Errorf("got notes %q, want that it ended early", notes)
 	}
 }

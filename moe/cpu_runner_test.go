@@ -12,7 +12,8 @@ import (
 )
 
 // TestCPUSameBits runs every mode, policy and budget, slots poisoned before every
-// upload: not one bit may differ.
+// upload: not one bit may differ. A policy does not see which kernels run, so that the
+// fastest ones go through all of its budgets and the others through one.
 func TestCPUSameBits(t *testing.T) { eachKernel(t, testCPUSameBits) }
 
 func testCPUSameBits(t *testing.T, set *kernel.Set) {
@@ -21,11 +22,12 @@ func testCPUSameBits(t *testing.T, set *kernel.Set) {
 		s := Shape{Layers: 3, Experts: 8, DModel: 40, DHidden: 72, TopK: 3, Form: form, DType: dtype}
 		m := newTestModel(t, s)
 		b := Batch{Tokens: tokens, Input: SyntheticInput(tokens, s.DModel, 9)}
-		want, _ := runWith(t, set, m, 1, RunConfig{Mode: Baseline}, b, steps)
+		bank := newTestBank(t, m)
+		want, _ := runOn(t, set, bank, 1, RunConfig{Mode: Baseline}, b, steps)
 		verify(t, m, want)
 		same := func(threads int, cfg RunConfig) {
 			t.Helper()
-			got, _ := runWith(t, set, m, threads, cfg, b, steps)
+			got, _ := runOn(t, set, bank, threads, cfg, b, steps)
 			name := fmt.Sprintf("%s, %s, %d slots, %d threads", dtype, cfg.Mode, cfg.Slots, threads)
 			if cfg.Policy != nil {
 				name += ", " + cfg.Policy.Name()
@@ -37,6 +39,9 @@ func testCPUSameBits(t *testing.T, set *kernel.Set) {
 		for _, slots := range []int{1, 2, 3, 7, 8, 16, 23, 24, 99} {
 			same(2, RunConfig{Mode: Published, Slots: slots, Poison: true})
 			same(1, RunConfig{Mode: UFM, Slots: slots, Poison: true})
+			if set.Name != kernel.Best().Name && slots != 7 {
+				continue
+			}
 			for _, name := range pager.PolicyNames() {
 				p, err := pager.NewPolicy(name, s.Paging(), slots)
 				if err != nil {
