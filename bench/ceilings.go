@@ -9,21 +9,33 @@ import (
 	"ufm/moe"
 )
 
-// Ceilings are the rates of b's device, from the cache or else measured now and kept.
-// A cache that cannot be written only costs the next run its time.
+// Ceilings are the rates of b's device, from the cache or else measured now and kept: the
+// few that limits need. A cache that cannot be written only costs the next run its time.
 func Ceilings(ctx context.Context, b moe.Backend, cache hardware.Cache) (hardware.Ceilings, error) {
 	d := b.Device()
 	if kept, ok := cache.Load(b.Name(), d.Name, d.Driver); ok {
 		return kept, nil
 	}
-	return MeasureCeilings(ctx, b, cache)
+	return measure(ctx, b, cache, b.Measure)
 }
 
-// MeasureCeilings measures the rates of b's device and keeps them.
+// MeasureCeilings measures all rates of b's device and keeps them.
 func MeasureCeilings(
 	ctx context.Context, b moe.Backend, cache hardware.Cache,
 ) (hardware.Ceilings, error) {
-	c, err := b.Measure(ctx)
+	if all, ok := b.(interface {
+		MeasureAll(ctx context.Context) (hardware.Ceilings, error)
+	}); ok {
+		return measure(ctx, b, cache, all.MeasureAll)
+	}
+	return measure(ctx, b, cache, b.Measure)
+}
+
+func measure(
+	ctx context.Context, b moe.Backend, cache hardware.Cache,
+	how func(context.Context) (hardware.Ceilings, error),
+) (hardware.Ceilings, error) {
+	c, err := how(ctx)
 	if err != nil {
 		return hardware.Ceilings{}, fmt.Errorf("bench: measure %s: %w", b.Device().Name, err)
 	}
