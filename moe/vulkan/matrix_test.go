@@ -33,7 +33,7 @@ func TestMatrices(t *testing.T) {
 					g := newRig(t, b, s, len(routing))
 					g.routing = routing
 					batch := g.run(t, moe.RunConfig{Mode: moe.Baseline, Exact: exact}, 1)
-					r, err := moe.Verify(g.bank.Model(), batch)
+					r, err := moe.Verify(t.Context(), g.bank.Model(), batch)
 					if err != nil {
 						t.Fatal(err)
 					}
