@@ -29,6 +29,7 @@ var mayImport = map[string][]string{
 	"internal/kernel":      {},
 	"internal/kernel/gen":  {},
 	"internal/safetensors": {},
+	"internal/tokenizer":   {},
 	"internal/trace":       {"internal/safetensors"},
 }
 
