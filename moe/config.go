@@ -49,6 +49,7 @@ func (c Config) Shape(dtype DType) Shape {
 type family struct {
 	architecture string
 	modelType    string
+	expertsField string // their number in config.json, as the family spells it
 	block        string // of the MoE layer in tensor names
 	gate         string // an expert's matrices in tensor names
 	up           string
@@ -62,15 +63,47 @@ type family struct {
 }
 
 var families = []*family{
-	{architecture: "Qwen3MoeForCausalLM", modelType: "qwen3_moe",
+	{architecture: "Qwen3MoeForCausalLM", modelType: "qwen3_moe", expertsField: "num_experts",
 		block: "mlp", gate: "gate_proj", up: "up_proj", down: "down_proj",
 		moeHidden: true, queryKeyNorm: PerHead, windowFlag: true, ropeTheta: 1e4, normEps: 1e-6},
-	{architecture: "MixtralForCausalLM", modelType: "mixtral",
+	{architecture: "MixtralForCausalLM", modelType: "mixtral", expertsField: "num_local_experts",
 		block: "block_sparse_moe", gate: "w1", up: "w3", down: "w2",
 		alwaysNorm: true, ropeTheta: 1e6, normEps: 1e-5},
-	{architecture: "OlmoeForCausalLM", modelType: "olmoe",
+	{architecture: "OlmoeForCausalLM", modelType: "olmoe", expertsField: "num_experts",
 		block: "mlp", gate: "gate_proj", up: "up_proj", down: "down_proj",
 		queryKeyNorm: WholeRow, ropeTheta: 1e4, normEps: 1e-5},
+}
+
+func familyOf(architecture string) *family {
+	for _, fam := range families {
+		if fam.architecture == architecture {
+			return fam
+		}
+	}
+	return nil
+}
+
+// fields is the config.json that says c, for matrices stored as t.
+func (c Config) fields(fam *family, t DType) map[string]any {
+	f := map[string]any{
+		"architectures": []string{c.Architecture}, "model_type": fam.modelType,
+		"hidden_act": "silu", "num_hidden_layers": c.Layers, "hidden_size": c.DModel,
+		"num_experts_per_tok": c.TopK, "norm_topk_prob": c.NormTopK, "vocab_size": c.Vocab,
+		"num_attention_heads": c.Heads, "num_key_value_heads": c.KVHeads, "head_dim": c.HeadDim,
+		"max_position_embeddings": c.MaxPositions, "rope_theta": c.RopeTheta,
+		"rms_norm_eps": c.NormEps, "tie_word_embeddings": c.TiedEmbeddings,
+		"torch_dtype": [...]string{F32: "float32", F16: "float16", BF16: "bfloat16"}[t],
+	}
+	f[fam.expertsField] = c.Experts
+	if len(c.EndOfText) > 0 {
+		f["eos_token_id"] = c.EndOfText
+	}
+	if fam.moeHidden {
+		f["moe_intermediate_size"] = c.DHidden
+	} else {
+		f["intermediate_size"] = c.DHidden
+	}
+	return f
 }
 
 // parseConfig reads a config.json. The error lists everything that is wrong with it.

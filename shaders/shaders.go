@@ -46,7 +46,17 @@ func Variants() []Variant {
 				[]string{strings.ToUpper(product), strings.ToUpper(dtype)}})
 		}
 	}
-	return v
+	for _, dtype := range []string{"f32", "f16", "bf16"} {
+		v = append(v,
+			Variant{"dense_" + dtype, "dense.comp", []string{strings.ToUpper(dtype)}},
+			Variant{"embed_" + dtype, "residual.comp", []string{"EMBED", strings.ToUpper(dtype)}})
+	}
+	return append(v,
+		Variant{"add_attention", "residual.comp", []string{"ATTENTION"}},
+		Variant{"add_experts", "residual.comp", []string{"EXPERTS"}},
+		Variant{"rope", "rope.comp", nil},
+		Variant{"attend", "attend.comp", nil},
+		Variant{"merge", "merge.comp", nil})
 }
 
 // Flags are the compiler's, for every variant.
