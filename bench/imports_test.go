@@ -15,7 +15,7 @@ import (
 // use, tests apart. "leaves" stands for everything below internal.
 var mayImport = map[string][]string{
 	"cmd/ufm":              {"bench", "sim", "moe", "moe/tiny", "moe/generate", "moe/vulkan", "pager", "vk", "leaves"},
-	"bench":                {"sim", "moe", "pager", "leaves"},
+	"bench":                {"sim", "moe", "moe/generate", "pager", "leaves"},
 	"sim":                  {"pager", "leaves"},
 	"moe":                  {"pager", "leaves"},
 	"moe/generate":         {"moe", "pager", "leaves"},

@@ -39,7 +39,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		OnUsageError:    usageFailed,
 		Action:          noCommand,
 		Commands: []*cli.Command{infoCommand(), runCommand(), simCommand(),
-			generateCommand(), perplexityCommand()},
+			generateCommand(), perplexityCommand(), synthCommand()},
 	}
 	for _, c := range app.Commands {
 		c.OnUsageError = usageFailed

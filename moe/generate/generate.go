@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"ufm/internal/tokenizer"
+	"ufm/moe"
 	"ufm/pager"
 )
 
@@ -23,6 +24,8 @@ type Request struct {
 	Stop []string // texts that end the answer, and are not part of it
 	// Token is called with each id as soon as it is chosen; may be nil.
 	Token func(id int32)
+	// Step is called with what each step of the model cost; may be nil.
+	Step func(p pager.Phase, t moe.StepTimes)
 }
 
 // validate lists what is wrong with r for a context of that many tokens.
@@ -128,6 +131,7 @@ func (a *answer) prefill(ctx context.Context, m *meter) error {
 			return err
 		}
 		m.add(len(chunk), times)
+		a.tell(pager.Prefill, times)
 	}
 	return nil
 }
@@ -174,8 +178,15 @@ func (a *answer) next(ctx context.Context, m *meter, id int32) error {
 		return err
 	}
 	m.add(1, times)
+	a.tell(pager.Decode, times)
 	a.Session.prefetch.took(times, a.runner.Moved()-moved, a.runner.Stats().Misses-stats.Misses)
 	return nil
+}
+
+func (a *answer) tell(p pager.Phase, t moe.StepTimes) {
+	if a.Step != nil {
+		a.Step(p, t)
+	}
 }
 
 // take adds a token to the answer and tells whether the answer ends with it.

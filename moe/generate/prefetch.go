@@ -2,6 +2,7 @@ package generate
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"ufm/moe"
@@ -56,11 +57,12 @@ type prefetchSwitch struct {
 	mode    Prefetch
 	linkGBs float64
 	trial   trial
-	steps   int // of the current trial
+	steps   int             // of the current trial
+	walls   []time.Duration // of its steps
 	sum     used
-	without used   // of the trial without prefetching
-	on      bool   // what was settled
-	reason  string // why
+	without time.Duration // median step of the trial without prefetching
+	on      bool          // what was settled
+	reason  string        // why
 }
 
 // trial is what PrefetchAuto is doing.
@@ -98,6 +100,9 @@ func (p *prefetchSwitch) took(t moe.StepTimes, moved, misses int64) {
 		return
 	}
 	p.steps++
+	if p.trial != settled {
+		p.walls = append(p.walls, t.Wall)
+	}
 	p.sum.wall += t.Wall
 	p.sum.upload += t.Upload
 	p.sum.moved += moved
@@ -114,7 +119,15 @@ func (p *prefetchSwitch) took(t moe.StepTimes, moved, misses int64) {
 	}
 }
 
-func (p *prefetchSwitch) begin(t trial) { p.trial, p.steps, p.sum = t, 0, used{} }
+func (p *prefetchSwitch) begin(t trial) {
+	p.trial, p.steps, p.sum, p.walls = t, 0, used{}, p.walls[:0]
+}
+
+// median is that of the trial's steps; one slow step shall not decide.
+func (p *prefetchSwitch) median() time.Duration {
+	slices.Sort(p.walls)
+	return p.walls[len(p.walls)/2]
+}
 
 func (p *prefetchSwitch) settle(on bool, format string, args ...any) {
 	p.on, p.reason = on, fmt.Sprintf(format, args...)
@@ -123,7 +136,7 @@ func (p *prefetchSwitch) settle(on bool, format string, args ...any) {
 
 // endWithout tries prefetching only if there is something to fetch, and time for it.
 func (p *prefetchSwitch) endWithout() {
-	p.without = p.sum
+	p.without = p.median()
 	if p.sum.misses == 0 {
 		p.settle(false, "nothing missed in %d tokens", trialSteps)
 		return
@@ -150,10 +163,10 @@ func (p *prefetchSwitch) busy() (share float64, known bool) {
 }
 
 func (p *prefetchSwitch) endWith() {
-	with, without := p.sum.wall, p.without.wall
+	with, without := p.median(), p.without
 	on := float64(with) < (1-faster)*float64(without)
-	p.settle(on, "%d tokens took %.3g ms with it, %.3g ms without",
-		trialSteps, milliseconds(with), milliseconds(without))
+	p.settle(on, "a token took %.3g ms with it, %.3g ms without",
+		milliseconds(with), milliseconds(without))
 }
 
 // state is what results say of prefetching.

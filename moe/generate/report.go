@@ -50,7 +50,7 @@ const (
 type Phase struct {
 	Tokens     int      `json:"tokens"`
 	Steps      int      `json:"steps"`
-	Ms         float64  `json:"ms"`
+	Ms         float64  `json:"ms"` // from the phase's begin to its end, sampling and printing too
 	TokensPerS *float64 `json:"tokens_per_s"`
 
 	Hits          int64    `json:"hits"`
@@ -75,31 +75,31 @@ type meter struct {
 	moved  int64
 	tokens int
 	steps  int
-	wall   time.Duration
+	begun  time.Time
 	stall  time.Duration
 	timed  bool // so is every step
 }
 
 func newMeter(r moe.TextRunner) *meter {
-	return &meter{runner: r, stats: r.Stats(), moved: r.Moved(), timed: true}
+	return &meter{runner: r, stats: r.Stats(), moved: r.Moved(), begun: time.Now(), timed: true}
 }
 
 func (m *meter) add(tokens int, t moe.StepTimes) {
 	m.tokens += tokens
 	m.steps++
-	m.wall += t.Wall
 	m.stall += t.Stall
 	m.timed = m.timed && t.Timed
 }
 
 func (m *meter) phase() Phase {
+	wall := time.Since(m.begun)
 	s := m.runner.Stats().Sub(m.stats)
 	p := Phase{
-		Tokens: m.tokens, Steps: m.steps, Ms: milliseconds(m.wall),
+		Tokens: m.tokens, Steps: m.steps, Ms: milliseconds(wall),
 		Hits: s.Hits, LateHits: s.LateHits, Misses: s.Misses, Uploads: s.Uploads,
 		Prefetches: s.Prefetches, PrefetchUsed: s.PrefetchUsed, PrefetchWasted: s.PrefetchWasted,
 		HitRate:           ratio(float64(s.Hits), float64(s.Accesses)),
-		TokensPerS:        ratio(float64(m.tokens), m.wall.Seconds()),
+		TokensPerS:        ratio(float64(m.tokens), wall.Seconds()),
 		BytesPerToken:     ratio(float64(m.runner.Moved()-m.moved), float64(m.tokens)),
 		PrefetchPrecision: ratio(float64(s.PrefetchUsed), float64(s.Prefetches)),
 	}

@@ -23,6 +23,9 @@ type Options struct {
 	// Events receives the event log, TraceOut, at Close, the trace of all tokens. Nil:
 	// neither.
 	Events, TraceOut io.Writer
+	// Routing replaces the routers' choice in decode. Nil: the routers decide.
+	Routing *moe.Routing
+	Observe func(*pager.Event) // called for each group; may be nil
 }
 
 // DefaultChunk is how many tokens a prefill step has unless told otherwise.
@@ -69,6 +72,8 @@ type Session struct {
 	opts     Options
 	policy   string // with its parameters
 	step     int
+	decoded  int      // decode steps so far
+	routed   []uint32 // (layers, 1, top_k): of the decode step, where Options.Routing decides
 	prefetch prefetchSwitch
 	recorder *recorder  // nil: no trace is asked for
 	log      *pager.Log // nil: no event log is
@@ -97,8 +102,8 @@ func New(b moe.TextBackend, m moe.TextModel, opts Options) (*Session, error) {
 			Shape: shape, Policy: s.policy, Slots: cfg.Run.Slots,
 			Order: pager.ResidentFirst.String(), Seed: opts.Seed,
 		})
-		cfg.Run.Observe = s.log.Observe
 	}
+	cfg.Run.Observe = s.observer()
 	if opts.TraceOut != nil {
 		s.recorder = newRecorder(m)
 	}
@@ -106,6 +111,18 @@ func New(b moe.TextBackend, m moe.TextModel, opts Options) (*Session, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// observer tells of each group whoever asked for it, or is nil.
+func (s *Session) observer() func(*pager.Event) {
+	switch log, observe := s.log, s.opts.Observe; {
+	case log == nil:
+		return observe
+	case observe == nil:
+		return log.Observe
+	default:
+		return func(e *pager.Event) { log.Observe(e); observe(e) }
+	}
 }
 
 // Attach uploads what stays on the device. The bank must be of the session's model.
@@ -155,6 +172,11 @@ func (s *Session) forward(
 	if s.recorder != nil {
 		s.recorder.prepare(&b)
 	}
+	if p == pager.Decode && s.opts.Routing != nil {
+		if err := s.route(&b); err != nil {
+			return moe.StepTimes{}, err
+		}
+	}
 	times, err := s.runner.Forward(ctx, &b)
 	if err != nil {
 		return times, err
@@ -164,4 +186,15 @@ func (s *Session) forward(
 		s.recorder.add(&b)
 	}
 	return times, nil
+}
+
+// route lets Options.Routing choose for a decode step.
+func (s *Session) route(b *moe.TextBatch) error {
+	if s.routed == nil {
+		shape := s.model.Shape()
+		s.routed = make([]uint32, shape.Layers*shape.TopK)
+	}
+	b.Routing = s.routed
+	s.decoded++
+	return s.opts.Routing.Fill(s.decoded-1, 1, s.routed)
 }
