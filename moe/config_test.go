@@ -56,7 +56,7 @@ func TestConfigSpellings(t *testing.T) {
 	} {
 		t.Run(test.fields, func(t *testing.T) {
 			want := Config{Architecture: qwen, Layers: 2, Experts: 3, TopK: 2, DModel: 8,
-				DHidden: 16, Vocab: 11, Heads: 1, KVHeads: 1, HeadDim: 8,
+				DHidden: 16, Vocab: 11, Heads: 1, KVHeads: 1, HeadDim: 8, QueryKeyNorm: PerHead,
 				RopeTheta: 1e4, NormEps: 1e-6}
 			test.change(&want)
 			got, _, err := parseConfig(changedConfig(t, qwen, test.fields))

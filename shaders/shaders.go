@@ -35,17 +35,30 @@ type Variant struct {
 func Variants() []Variant {
 	var v []Variant
 	for _, name := range []string{"gate", "topk", "group", "gather", "combine", "read", "flops"} {
-		v = append(v, Variant{Name: name, Source: name + ".comp"})
+		v = append(v, plain(name, name+".comp"))
 	}
 	for _, product := range []string{"up_gelu", "up_swiglu", "down"} {
 		for _, dtype := range []string{"f32", "f16", "bf16"} {
 			name := product + "_" + dtype
 			defines := []string{strings.ToUpper(product), strings.ToUpper(dtype)}
-			v = append(v, Variant{Name: name, Source: "expert.comp", Defines: defines})
+			v = append(v, plain(name, "expert.comp", defines...))
 			v = append(v, matrixVariants(name, dtype, defines)...)
 		}
 	}
-	return v
+	for _, dtype := range []string{"f32", "f16", "bf16"} {
+		v = append(v,
+			plain("dense_"+dtype, "dense.comp", strings.ToUpper(dtype)),
+			plain("embed_"+dtype, "residual.comp", "EMBED", strings.ToUpper(dtype)))
+	}
+	return append(v,
+		plain("add_attention", "residual.comp", "ATTENTION"),
+		plain("add_experts", "residual.comp", "EXPERTS"),
+		plain("rope", "rope.comp"), plain("attend", "attend.comp"), plain("merge", "merge.comp"))
+}
+
+// plain is a variant that every compiler knows.
+func plain(name, source string, defines ...string) Variant {
+	return Variant{Name: name, Source: source, Defines: defines}
 }
 
 // matrixVariants are those of matrix.comp for one product: matrix16_NAME and so on, by the
@@ -89,7 +102,7 @@ func Code(name string) []byte {
 
 // Manifest tells what the committed SPIR-V was made from.
 type Manifest struct {
-	Modules  map[string]Entry `json:"modules"`
+	Modules map[string]Entry `json:"modules"`
 }
 
 // Entry is one module of the manifest. Hashes are SHA-256 in hexadecimal.

@@ -151,6 +151,7 @@ void ufm_copy(const ufm_device *device, void *commands, uint64_t from, uint64_t 
               uint64_t to, uint64_t to_offset, uint64_t size);
 /* compute: whether the queue has compute, or only transfers. */
 void ufm_barrier(const ufm_device *device, void *commands, uint32_t compute);
+void ufm_dispatch_barrier(const ufm_device *device, void *commands);
 void ufm_timestamp(const ufm_device *device, void *commands, uint64_t pool, uint32_t query);
 void ufm_queries_reset(const ufm_device *device, uint64_t pool, uint32_t count);
 

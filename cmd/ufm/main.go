@@ -38,7 +38,8 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		ExitErrHandler:  func(*cli.Context, error) {}, // report does it
 		OnUsageError:    usageFailed,
 		Action:          noCommand,
-		Commands:        []*cli.Command{infoCommand(), runCommand(), simCommand()},
+		Commands: []*cli.Command{infoCommand(), runCommand(), simCommand(),
+			generateCommand(), perplexityCommand(), synthCommand()},
 	}
 	for _, c := range app.Commands {
 		c.OnUsageError = usageFailed

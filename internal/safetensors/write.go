@@ -30,6 +30,19 @@ type entry struct {
 // Write writes a file. The same content gives the same bytes, whatever the order of
 // tensors: wide values come first, so that each tensor is aligned to its values.
 func Write(w io.Writer, metadata map[string]string, tensors []Data) error {
+	for _, t := range tensors {
+		if err := t.checkBytes(int64(len(t.Bytes))); err != nil {
+			return err
+		}
+	}
+	return WriteEach(w, metadata, tensors, func(t Data) ([]byte, error) { return t.Bytes, nil })
+}
+
+// WriteEach is Write for tensors that do not fit in memory together: their Bytes are
+// not read, but asked for one by one, in the order of the file. What the function
+// returns may be overwritten when it is called again.
+func WriteEach(w io.Writer, metadata map[string]string, tensors []Data,
+	bytes func(t Data) ([]byte, error)) error {
 	sorted := slices.Clone(tensors)
 	slices.SortFunc(sorted, func(a, b Data) int {
 		return cmp.Or(cmp.Compare(bitsOf[b.DType], bitsOf[a.DType]), cmp.Compare(a.Name, b.Name))
@@ -42,7 +55,14 @@ func Write(w io.Writer, metadata map[string]string, tensors []Data) error {
 		return fmt.Errorf("safetensors: write header: %w", err)
 	}
 	for _, t := range sorted {
-		if _, err := w.Write(t.Bytes); err != nil {
+		raw, err := bytes(t)
+		if err == nil {
+			err = t.checkBytes(int64(len(raw)))
+		}
+		if err != nil {
+			return err
+		}
+		if _, err := w.Write(raw); err != nil {
 			return fmt.Errorf("safetensors: write tensor %q: %w", t.Name, err)
 		}
 	}
@@ -61,14 +81,15 @@ func encodeHeader(metadata map[string]string, tensors []Data) ([]byte, error) {
 	seen := map[string]bool{metadataKey: true}
 	end := int64(0)
 	for _, t := range tensors {
-		if err := t.check(seen); err != nil {
+		size, err := t.check(seen)
+		if err != nil {
 			return nil, fmt.Errorf("safetensors: write tensor %q: %w", t.Name, err)
 		}
 		e := entry{DType: t.DType, Shape: t.Shape}
 		if e.Shape == nil {
 			e.Shape = []int64{} // nil would become null
 		}
-		e.Offsets = [2]int64{end, end + int64(len(t.Bytes))}
+		e.Offsets = [2]int64{end, end + size}
 		end = e.Offsets[1]
 		if err := encodeField(header, t.Name, e); err != nil {
 			return nil, err
@@ -105,21 +126,26 @@ func encodeField(header *bytes.Buffer, key string, value any) error {
 	return nil
 }
 
-// check refuses what Open would refuse, and notes the name in seen.
-func (t Data) check(seen map[string]bool) error {
+// check refuses what Open would refuse, notes the name in seen and returns the size.
+func (t Data) check(seen map[string]bool) (size int64, err error) {
 	if seen[t.Name] {
-		return errors.New("the name is taken")
+		return 0, errors.New("the name is taken")
 	}
 	seen[t.Name] = true
 	if !utf8.ValidString(t.Name) {
-		return errors.New("the name is not UTF-8 text")
+		return 0, errors.New("the name is not UTF-8 text")
 	}
+	return sizeOf(t.DType, t.Shape)
+}
+
+// checkBytes refuses data of another size than the tensor's.
+func (t Data) checkBytes(size int64) error {
 	want, err := sizeOf(t.DType, t.Shape)
-	if err != nil {
-		return err
+	if err == nil && want != size {
+		err = fmt.Errorf("%s %v needs %d bytes, not %d", t.DType, t.Shape, want, size)
 	}
-	if want != int64(len(t.Bytes)) {
-		return fmt.Errorf("%s %v needs %d bytes, not %d", t.DType, t.Shape, want, len(t.Bytes))
+	if err != nil {
+		return fmt.Errorf("safetensors: write tensor %q: %w", t.Name, err)
 	}
 	return nil
 }

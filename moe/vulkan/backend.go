@@ -15,6 +15,7 @@ import (
 type backend struct {
 	device  *vk.Device
 	kernels map[kernelKey]*kernels
+	texts   map[textKey]*textKernels
 	stuck   bool // the device outlasted a Close: it may still use everything
 }
 
@@ -35,7 +36,7 @@ func Open(o Options) (moe.Backend, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &backend{device: d, kernels: map[kernelKey]*kernels{}}, nil
+	return &backend{device: d, kernels: map[kernelKey]*kernels{}, texts: map[textKey]*textKernels{}}, nil
 }
 
 // Name is "vulkan".
@@ -90,7 +91,10 @@ func (b *backend) Close() error {
 	for _, k := range b.kernels {
 		errs = append(errs, k.Close())
 	}
-	b.kernels = nil
+	for _, k := range b.texts {
+		errs = append(errs, k.compiled.Close())
+	}
+	b.kernels, b.texts = nil, nil
 	return errors.Join(append(errs, b.device.Close())...)
 }
 

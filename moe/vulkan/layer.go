@@ -16,23 +16,15 @@ import (
 func (r *runner) recordRouter(c *vk.Commands, b *moe.Batch, l int) {
 	s, m, k := r.cfg.Shape, r.memory, r.kernels
 	in, tokens := r.layout.In, b.Tokens
-	state := int64(4 * tokens * in)
 	choices := tokens * s.TopK
-	if r.newInput {
-		c.Copy(m.input, 0, m.staged, 0, int64(4*r.inputs/s.DModel*in))
-		c.Barrier()
-		r.newInput = false
-	}
 	x, at := r.layerInput(b, l)
-	if b.Capture != nil {
-		c.Copy(m.captureInput, int64(l)*state, x, at, state)
+	if r.text != nil {
+		r.text.recordBefore(c, l)
 	}
-	c.Dispatch(k.gate, pushBytes(pushGate{
-		X: x.Address() + uint64(at), Gate: m.gates.Address() + uint64(4*l*s.Experts*in),
-		Logits: m.logits.Address(),
-		D4:     uint32(in / 4), Tokens: uint32(tokens), Experts: uint32(s.Experts),
-	}), over(s.Experts, gateExperts), over(tokens, k.gateTokens), 1)
-	c.Barrier()
+	r.recordGate(c, b, l)
+	if r.text != nil {
+		r.text.recordPrediction(c, l)
+	}
 	given := uint64(0)
 	if b.Routing != nil {
 		given = m.routing.Address() + uint64(4*l*choices)
@@ -70,12 +62,35 @@ func (r *runner) recordRouter(c *vk.Commands, b *moe.Batch, l int) {
 	c.Barrier()
 }
 
+// recordGate records the gate product of a layer, and for the first one what brings a new
+// input to the device.
+func (r *runner) recordGate(c *vk.Commands, b *moe.Batch, l int) {
+	s, m, k := r.cfg.Shape, r.memory, r.kernels
+	in, tokens := r.layout.In, b.Tokens
+	state := int64(4 * tokens * in)
+	if r.newInput {
+		c.Copy(m.input, 0, m.staged, 0, int64(4*r.inputs/s.DModel*in))
+		c.Barrier()
+		r.newInput = false
+	}
+	x, at := r.layerInput(b, l)
+	if b.Capture != nil {
+		c.Copy(m.captureInput, int64(l)*state, x, at, state)
+	}
+	c.Dispatch(k.gate, pushBytes(pushGate{
+		X: x.Address() + uint64(at), Gate: m.gates.Address() + uint64(4*l*s.Experts*in),
+		Logits: m.logits.Address(),
+		D4:     uint32(in / 4), Tokens: uint32(tokens), Experts: uint32(s.Experts),
+	}), over(s.Experts, gateExperts), over(tokens, k.gateTokens), 1)
+	c.Barrier()
+}
+
 // layerInput tells where a layer's input is: the caller's, or what the layer before left.
 func (r *runner) layerInput(b *moe.Batch, l int) (buffer *vk.Buffer, offset int64) {
 	if b.PerLayer {
 		return r.memory.input, int64(l) * int64(4*b.Tokens*r.layout.In)
 	}
-	if l == 0 {
+	if l == 0 && r.text == nil {
 		return r.memory.input, 0
 	}
 	return r.memory.x, 0
@@ -84,6 +99,10 @@ func (r *runner) layerInput(b *moe.Batch, l int) (buffer *vk.Buffer, offset int6
 // recordCombine records the end of a layer: the weighted sum of expert outputs and, in a
 // chain, the next layer's input.
 func (r *runner) recordCombine(c *vk.Commands, b *moe.Batch, l int) {
+	if r.text != nil {
+		r.text.recordAfter(c, l)
+		return
+	}
 	m := r.memory
 	chained := uint32(0)
 	if !b.PerLayer {

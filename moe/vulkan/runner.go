@@ -27,6 +27,7 @@ type runner struct {
 	memory    *memory
 	pool      *arena
 	bank      *bank
+	text      *text    // what surrounds the experts of a language model, or nil
 	batches   []*batch // of each queue; the compute queue's first
 	compute   *recorder
 	transfers []*recorder // one a transfer queue, or one on the compute queue
@@ -80,7 +81,7 @@ func (r *runner) open(b *backend) (err error) {
 		return err
 	}
 	r.own(r.pool)
-	if r.memory, err = newMemory(r.device, r.cfg, r.cfg.Shape.Layers); err != nil {
+	if r.memory, err = newMemory(r.device, r.cfg, r.inputLayers()); err != nil {
 		return err
 	}
 	r.own(r.memory)
@@ -127,8 +128,22 @@ func (r *runner) poolName() string {
 }
 
 // Upload is called by the pager inside Request; the group's plan has the same uploads,
-// and with them what they must wait for, so that they are submitted from there.
-func (r *runner) Upload([]pager.Upload, bool) error { return nil }
+// and with them what they must wait for, so that they are submitted from there. Prefetches
+// belong to no plan.
+func (r *runner) Upload(uploads []pager.Upload, prefetch bool) error {
+	if prefetch {
+		return r.uploadAhead(uploads)
+	}
+	return nil
+}
+
+// inputLayers is the number of layers whose input the caller may give at a time.
+func (r *runner) inputLayers() int {
+	if r.text != nil {
+		return 1
+	}
+	return r.cfg.Shape.Layers
+}
 
 // Attach brings the gates, and in Baseline every expert, to the device.
 func (r *runner) Attach(ctx context.Context, b moe.Bank) error {
@@ -217,6 +232,12 @@ func (r *runner) finish(ctx context.Context, v uint64) error {
 	if err := r.compute.timeline.Wait(ctx, v); err != nil {
 		return err
 	}
+	return r.collectAll()
+}
+
+// collectAll takes the times and the command buffers of everything that was submitted; the
+// device must have finished it.
+func (r *runner) collectAll() error {
 	if err := r.collectTimes(); err != nil {
 		return err
 	}
