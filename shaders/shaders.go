@@ -53,7 +53,9 @@ func Variants() []Variant {
 	return append(v,
 		plain("add_attention", "residual.comp", "ATTENTION"),
 		plain("add_experts", "residual.comp", "EXPERTS"),
-		plain("rope", "rope.comp"), plain("attend", "attend.comp"), plain("merge", "merge.comp"))
+		plain("rope", "rope.comp"), plain("attend", "attend.comp"),
+		plain("attend_one", "attend.comp", "ONE"),
+		plain("merge", "merge.comp"), plain("route", "route.comp"))
 }
 
 // plain is a variant that every compiler knows.
