@@ -180,6 +180,9 @@ func TestCPUTextReplacedRouting(t *testing.T) {
 // TestCPUTextMemoryStaysFlat decodes tokens, one sequence after the other, and compares
 // the heap. UFM_TOKENS sets how many.
 func TestCPUTextMemoryStaysFlat(t *testing.T) {
+	if raceDetector {
+		t.Skip("the race detector has memory of its own")
+	}
 	tokens := 2000
 	if text := os.Getenv("UFM_TOKENS"); text != "" {
 		n, err := strconv.Atoi(text)
