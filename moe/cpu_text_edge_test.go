@@ -66,8 +66,8 @@ func TestCPUTextMemory(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if used := b.(*cpuBackend).used; used != 0 {
-		t.Errorf("after close %d bytes are still booked", used)
+	if b := b.(*cpuBackend); b.used != 0 || b.pledged != 0 {
+		t.Errorf("after close %d bytes are still booked, %d pledged", b.used, b.pledged)
 	}
 	if _, err := r.Forward(t.Context(), &TextBatch{IDs: []int32{1}}); err == nil {
 		t.Error("forward after close: no error")
@@ -91,6 +91,9 @@ func TestCPUTextForeignBank(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantErrorWith(t, r.Attach(t.Context(), bank), "bank of model small")
+	if pledged := b.(*cpuBackend).pledged; pledged != int64(denseBytes(m)) {
+		t.Errorf("got %d bytes pledged to weights, want %d", pledged, int64(denseBytes(m)))
+	}
 }
 
 // TestCPUTextInterrupted cancels a batch in each layer; what is repeated comes out as if
