@@ -119,6 +119,16 @@ func TestImportErrors(t *testing.T) {
 			"line 17: step 0 ends after 1 of 2 layers"},
 		{"steps back", "0,0,1,0,0,1,1,0,10\n0,0,1,0,1", "0,0,0,0,0,1,1,0,10\n0,0,0,0,1",
 			"line 7: step 0, layer 0 follows step 0"},
+		{"turns back", "1,0,0,0,0,0,0,0,10\n1,0,0,0,1,1,0,0,10\n1,0,0,1,0,2,0,0,10\n1,0,0,1,1,3,-1,0,10\n",
+			strings.ReplaceAll("T,0,0,0,0,0,0,0,10\nT,0,0,0,1,1,0,0,10\nT,0,0,1,0,2,0,0,10\nT,0,0,1,1,3,-1,0,10\n", "T", "1") +
+				"0,0,9,0,0,1,1,0,10\n", "line 19: turn 0 follows turn 1"},
+		{"prefill after decode", "1,0,0,0,0,0,0", "0,0,3,0,0,0,0",
+			"line 15: step 3 is prefill, after decode in the same turn 0"},
+		{"phase in a row", "0,1,2,0,1,0", "0,0,2,0,1,0", "line 12: slot 1 of step 2, layer 0 does not"},
+		{"phase in a pass", "0,1,2,1,0,2,0.5,0,10\n0,1,2,1,1", "0,0,2,1,0,2,0.5,0,10\n0,0,2,1,1",
+			"line 13: step 2 ends after 1 of 2 layers"},
+		{"decode goes back", "0,1,2,0,0,4,0.5,0,10\n0,1,2,0,1", "0,1,1,0,0,4,0.5,0,10\n0,1,1,0,1",
+			"line 11: step 1 follows step 1"},
 		{"new token", "0,0,1,1,0,0,0.5,0,10\n0,0,1,1,1", "0,0,9,1,0,0,0.5,0,10\n0,0,9,1,1",
 			"line 9: step 9 is routed in layer 1, but not in layer 0"},
 	} {
@@ -143,7 +153,7 @@ turn,phase,step,layer,slot,expert
 			t.Errorf("no data in %q: got no error", text)
 		}
 	}
-	long := route + "#" + strings.Repeat("x", 1<<20) + "\n"
+	long := route + "#" + strings.Repeat("x", 64<<20) + "\n"
 	if _, err := importRoute(long); err == nil || !strings.Contains(err.Error(), "line 19: ") {
 		t.Errorf("long line: got error %v, want one with line 19", err)
 	}

@@ -6,6 +6,10 @@ import (
 	"math"
 )
 
+// maxBank is the most experts of all layers: hundreds of times the largest model's, and
+// few enough that arrays over them are no danger.
+const maxBank = 1 << 24
+
 // validate reports the first thing that makes t no trace.
 func (t *Trace) validate() error {
 	if err := t.validateShape(); err != nil {
@@ -28,6 +32,10 @@ func (t *Trace) validateShape() error {
 	if t.Experts > math.MaxInt16 || t.Layers > math.MaxInt16 {
 		return fmt.Errorf("%d layers of %d experts: want at most %d of each",
 			t.Layers, t.Experts, math.MaxInt16)
+	}
+	if n := t.Layers * t.Experts; n > maxBank {
+		return fmt.Errorf("%d layers of %d experts are %d, want at most %d",
+			t.Layers, t.Experts, n, maxBank)
 	}
 	if t.TopK > t.Experts {
 		return fmt.Errorf("top-k %d of %d experts", t.TopK, t.Experts)
@@ -72,18 +80,34 @@ func (t *Trace) validateSteps() error {
 	return nil
 }
 
+// rowError is a row of a (tokens, layers, top_k) tensor that is wrong.
+type rowError struct {
+	tensor       string
+	index        int // of the value, in the tensor
+	token, layer int
+	err          error
+}
+
+func (e *rowError) Error() string {
+	return fmt.Sprintf("tensor %s: token %d, layer %d: %v", e.tensor, e.token, e.layer, e.err)
+}
+
+func (e *rowError) Unwrap() error { return e.err }
+
 // validateRows checks the ids of a (tokens, layers, top_k) tensor.
 func (t *Trace) validateRows(tensor string, ids []int16) error {
 	seenIn := make([]int, t.Experts) // 1 + the last row that had the id
 	for row := range len(ids) / t.TopK {
 		chosen := ids[row*t.TopK : (row+1)*t.TopK]
-		for _, e := range chosen {
+		for i, e := range chosen {
 			if e == -1 && chosen[0] == -1 {
 				continue
 			}
 			if err := t.validateID(e, chosen, seenIn, row); err != nil {
-				return fmt.Errorf("tensor %s: token %d, layer %d: %w",
-					tensor, row/t.Layers, row%t.Layers, err)
+				return &rowError{
+					tensor: tensor, index: row*t.TopK + i,
+					token: row / t.Layers, layer: row % t.Layers, err: err,
+				}
 			}
 		}
 	}
