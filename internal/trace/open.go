@@ -38,7 +38,11 @@ func OpenWith(path string, h Hints) (t *Trace, err error) {
 		return nil, fmt.Errorf("trace: %w", err)
 	}
 	text := bufio.NewReaderSize(f, 1<<16)
-	switch formOf(text, path) {
+	form, err := formOf(text, path)
+	if err != nil {
+		return nil, fmt.Errorf("trace: %w", err)
+	}
+	switch form {
 	case formSafetensors:
 		t, err = Read(f, info.Size(), path)
 	case formCSV:
@@ -54,6 +58,8 @@ func OpenWith(path string, h Hints) (t *Trace, err error) {
 		}
 		t, err = ImportNPY(f, info.Size(), path, h.Experts, h.Prefill)
 		h.Prefill = 0 // is heeded
+	case formEvents:
+		return nil, fmt.Errorf("trace: %s: an event log, not a trace: ufm sim --check %s", path, path)
 	default:
 		return nil, fmt.Errorf("trace: %s: no form of a trace that is known (safetensors, "+
 			"BigMoeOnEdge CSV, Megatron JSON Lines, npy)", path)
@@ -76,6 +82,7 @@ const (
 	formCSV
 	formMegatron
 	formNPY
+	formEvents
 )
 
 // extensions decide where the first bytes do not.
@@ -84,23 +91,25 @@ var extensions = map[string]form{
 }
 
 // formOf looks at the beginning of a file without consuming it.
-func formOf(r *bufio.Reader, path string) form {
-	head, err := r.Peek(len(byteOrderMark) + 8)
+func formOf(r *bufio.Reader, path string) (form, error) {
+	head, err := r.Peek(16)
 	if err != nil && err != io.EOF {
-		return formUnknown // reading tells why
+		return formUnknown, err
 	}
 	text := bytes.TrimLeft(bytes.TrimPrefix(head, byteOrderMark), " \t\r\n")
 	switch {
 	case bytes.HasPrefix(head, []byte(npyMagic)):
-		return formNPY
+		return formNPY, nil
 	case len(head) >= 8 && bytes.Equal(head[4:8], make([]byte, 4)):
-		return formSafetensors // its header's length, of 64 bits, is never that large
+		return formSafetensors, nil // its header's length, of 64 bits, is never that large
+	case bytes.HasPrefix(text, []byte(`{"version"`)):
+		return formEvents, nil
 	case bytes.HasPrefix(text, []byte("{")):
-		return formMegatron
+		return formMegatron, nil
 	case bytes.HasPrefix(text, []byte("#")):
-		return formCSV
+		return formCSV, nil
 	}
-	return extensions[strings.ToLower(filepath.Ext(path))]
+	return extensions[strings.ToLower(filepath.Ext(path))], nil
 }
 
 func needExperts(path string, h Hints) error {

@@ -63,7 +63,8 @@ func TestOpenErrors(t *testing.T) {
 		{"empty.jsonl", "", trace.Hints{Experts: 4}, "line 1: no tokens"},
 		{"empty.npy", "", trace.Hints{Experts: 4}, "byte 0: no npy file"},
 		{"empty.safetensors", "", trace.Hints{}, "file of 0 bytes is too short"},
-		{"events.jsonl", `{"version":1}`, trace.Hints{Experts: 4}, `line 1: no field "step"`},
+		{"events.jsonl", `{"version":1}`, trace.Hints{}, "an event log, not a trace: ufm sim --check"},
+		{"other.jsonl", `{"other":1}`, trace.Hints{Experts: 4}, `line 1: no field "step"`},
 		{"m.jsonl", routerTrace, trace.Hints{}, "ufm trace convert "},
 		{"a.npy", savedByNumpy, trace.Hints{}, "does not tell how many experts a layer has"},
 		{"a.npy", savedByNumpy, trace.Hints{Experts: 5, Layers: 3}, "layers are 2 in the file, not 3"},
@@ -78,7 +79,8 @@ func TestOpenErrors(t *testing.T) {
 			t.Errorf("%s: got error %v, want one with the file and %q", c.name, err, c.want)
 		}
 	}
-	if _, err := trace.Open(t.TempDir()); err == nil {
-		t.Error("a folder: got no error")
+	dir := t.TempDir()
+	if _, err := trace.Open(dir); err == nil || !strings.Contains(err.Error(), dir) {
+		t.Errorf("a folder: got error %v", err)
 	}
 }
