@@ -67,7 +67,7 @@ func TestImportBigMoeOnEdge(t *testing.T) {
 
 // Columns are found by name, and weights may be missing.
 func TestImportFindsColumns(t *testing.T) {
-	got, err := importRoute(`# model=m arch=x n_layer=1 n_expert=3 n_expert_used=1
+	got, err := importRoute(`# model=a/m n_layer=1 n_expert=3 n_expert_used=1
 expert,slot,layer,step,phase,turn
 2,0,0,0,0,0
 1,0,0,1,0,0
@@ -76,6 +76,9 @@ expert,slot,layer,step,phase,turn
 `)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if got.Model != "m" {
+		t.Errorf("model %q, want m", got.Model)
 	}
 	if diff := cmp.Diff([]int16{2, 1, 0, 1}, got.Chosen); diff != "" {
 		t.Errorf("chosen (-want +got):\n%s", diff)
@@ -93,6 +96,7 @@ func TestImportErrors(t *testing.T) {
 		{"no layers", "n_layer=2", "n_layer=0", `line 2: n_layer is "0"`},
 		{"no experts", "n_expert=5", "n_exp=5", `line 2: n_expert is ""`},
 		{"too many used", "n_expert_used=2", "n_expert_used=6", "line 2: n_expert_used 6 is above"},
+		{"model", "M 1.gguf", "M\x9c", `line 2: model "M\x9c" is not UTF-8 text`},
 		{"too large", "n_layer=2 n_expert=5 n_expert_used=2",
 			"n_layer=9999 n_expert=500 n_expert_used=200", "line 2: 1999800 experts a token"},
 		{"shape twice", "# layer=0", "# n_layer=2", "line 3: the shape is told twice"},
@@ -202,6 +206,7 @@ func TestImportRecorded(t *testing.T) {
 func FuzzImportBigMoeOnEdge(f *testing.F) {
 	f.Add(route)
 	f.Add("\ufeff" + strings.ReplaceAll(route, "\n", "\r\n"))
+	f.Add(strings.Replace(route, "M 1.gguf arch=x", "\x9c", 1))
 	f.Add("# n_layer=1 n_expert=3 n_expert_used=1\nturn,phase,step,layer,slot,expert\n0,1,0,0,0,1")
 	f.Fuzz(func(t *testing.T, text string) {
 		tr, err := importRoute(text)
@@ -217,6 +222,17 @@ func FuzzImportBigMoeOnEdge(f *testing.F) {
 		}
 		if diff := cmp.Diff(tr, again); diff != "" {
 			t.Errorf("round trip (-want +got):\n%s", diff)
+		}
+		// The CSV may refuse what it has no place for, but must not change the rest.
+		var b strings.Builder
+		if tr.Export(&b, "csv") != nil {
+			return
+		}
+		if again, err = importRoute(b.String()); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(tr, again); diff != "" {
+			t.Errorf("round trip through CSV (-want +got):\n%s", diff)
 		}
 	})
 }

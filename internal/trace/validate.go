@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"unicode/utf8"
 )
 
 // maxBank is the most experts of all layers: hundreds of times the largest model's, and
@@ -12,6 +13,9 @@ const maxBank = 1 << 24
 
 // validate reports the first thing that makes t no trace.
 func (t *Trace) validate() error {
+	if err := t.validateModel(); err != nil {
+		return err
+	}
 	if err := t.validateShape(); err != nil {
 		return err
 	}
@@ -22,6 +26,14 @@ func (t *Trace) validate() error {
 		return err
 	}
 	return t.validateRows("predicted", t.Predicted)
+}
+
+// validateModel refuses a name that a safetensors header cannot carry unchanged.
+func (t *Trace) validateModel() error {
+	if !utf8.ValidString(t.Model) {
+		return fmt.Errorf("model %q is not UTF-8 text", t.Model)
+	}
+	return nil
 }
 
 func (t *Trace) validateShape() error {
