@@ -127,7 +127,9 @@ func (h *layerHeaps) rank(layer int) {
 	h.state[layer] = sorted2
 	members := h.members(layer)
 	for i := 1; i < len(members); i++ {
-		h.settle(layer, members, i)
+		if i < 2 || members[i].chance <= members[1].chance { // else it stays where it is
+			h.settle(layer, members, i)
+		}
 	}
 	h.setWait(layer)
 }

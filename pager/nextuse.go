@@ -172,7 +172,7 @@ func (p *nextUse) admit(m member) {
 func (p *nextUse) insert(m member) {
 	layer := p.shape.Layer(m.expert)
 	if p.heaps.state[layer] != outdated {
-		m.chance = p.chance(&p.rates[layer], m.expert)
+		m.chance = p.chance(m.expert)
 	}
 	p.heaps.insert(layer, m)
 }
@@ -205,27 +205,40 @@ func (p *nextUse) Evict() ExpertID {
 
 // rank computes the chances of a layer's residents and finds the least.
 func (p *nextUse) rank(layer int) {
-	r := &p.rates[layer]
-	*r = p.newRates(layer)
+	r := p.newRates(layer)
+	p.rates[layer] = r
 	members := p.heaps.members(layer)
 	for i := range members {
-		members[i].chance = p.chance(r, members[i].expert)
+		members[i].chance = p.prior
+		if h := &p.habits[members[i].expert]; h.last > 0 {
+			members[i].chance = r.chance(h)
+		}
 	}
 	p.heaps.rank(layer)
+}
+
+// chance is the p of the rule for the next turn of e's layer: 1 to one.
+func (p *nextUse) chance(e ExpertID) int64 {
+	if h := &p.habits[e]; h.last > 0 {
+		return p.rates[p.shape.Layer(e)].chance(h)
+	}
+	return p.prior
 }
 
 // rates turn habits of one layer's experts into chances. They hold what these share, so
 // that no expert needs a division.
 type rates struct {
-	turn        int64 // turns of the layer so far
-	perTurn     int64 // 1 / (turns + those of the prior), in 2⁻⁶⁰
-	longPrior   int64 // the prior's part of the long frequency
-	perWeight   int64 // 1 / (windowed weight of all turns + that of the prior), in 2⁻³⁰
-	recentPrior int64 // the prior's part of the recent weight
+	turn        int64   // turns of the layer so far
+	perTurn     int64   // 1 / (turns + those of the prior), in 2⁻⁶⁰
+	longPrior   int64   // the prior's part of the long frequency
+	perWeight   int64   // 1 / (windowed weight of all turns + that of the prior), in 2⁻³⁰
+	recentPrior int64   // the prior's part of the recent weight
+	curve       []int64 // (ages): reuse hazard
+	fading      []int64 // (ages): of the windowed weight
 }
 
 func (p *nextUse) newRates(layer int) rates {
-	r := rates{turn: p.turns[layer]}
+	r := rates{turn: p.turns[layer], curve: p.hazard.curve, fading: p.fading}
 	r.perTurn = one * one / (r.turn + priorTurns)
 	r.longPrior = priorTurns * p.prior / (r.turn + priorTurns)
 	weight := one - p.faded(r.turn) + priorTurns*one/int64(p.window)
@@ -234,16 +247,16 @@ func (p *nextUse) newRates(layer int) rates {
 	return r
 }
 
-// chance is the p of the rule for the next turn of e's layer: 1 to one.
-func (p *nextUse) chance(r *rates, e ExpertID) int64 {
-	h := &p.habits[e]
-	if h.last == 0 {
-		return p.prior
-	}
-	age := r.turn - h.last
+// chance is that of an expert that was used before.
+func (r *rates) chance(h *habit) int64 {
+	age := int(r.turn - h.last)
 	long := h.uses*r.perTurn>>oneBits + r.longPrior
-	recent := h.recent*p.faded(age)>>oneBits + r.recentPrior
+	recent := r.recentPrior
+	if age < len(r.fading) {
+		recent += h.recent * r.fading[age] >> oneBits
+	}
 	recent = recent * r.perWeight >> oneBits
-	sum := weightHazard*p.hazard.at(age+1) + weightLong*long + weightRecent*recent
+	hazard := r.curve[min(age+1, len(r.curve)-1)]
+	sum := weightHazard*hazard + weightLong*long + weightRecent*recent
 	return min(max(sum>>weightBits, 1), one)
 }

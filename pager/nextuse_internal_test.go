@@ -195,7 +195,7 @@ func TestNextUseChance(t *testing.T) {
 		p.Begin(0, nil, []ExpertID{e})
 	}
 	prior := 2. / 10
-	r := p.newRates(0)
+	p.rates[0] = p.newRates(0)
 	for e, used := range uses {
 		want := prior
 		if len(used) > 0 {
@@ -207,7 +207,7 @@ func TestNextUseChance(t *testing.T) {
 			hazard := float64(p.hazard.at(int64(turns+1-used[len(used)-1]))) / float64(one)
 			want = (6*hazard + 5*long + 5*recent/weight) / 16
 		}
-		if got := float64(p.chance(&r, ExpertID(e))) / float64(one); math.Abs(got-want) > 1e-5 {
+		if got := float64(p.chance(ExpertID(e))) / float64(one); math.Abs(got-want) > 1e-5 {
 			t.Errorf("expert %d: got chance %.6f, want %.6f", e, got, want)
 		}
 	}
