@@ -1,82 +1,77 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"strings"
 
 	"github.com/urfave/cli/v2"
 
-	"ufm/internal/trace"
-	"ufm/sim"
+	"ufm/bench"
 )
-
-// exitDifference is the status of a check that found a difference.
-const exitDifference = 3
-
-// differenceError is a difference that a check found.
-type differenceError struct{ text string }
-
-func (e differenceError) Error() string { return e.text }
 
 func simCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "sim",
-		Usage:     "check an event log against a replay of its groups or of a trace",
-		ArgsUsage: "[TRACE]",
-		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "check", Usage: "event log of ufm run --events"},
-		},
+		Usage:     "replay routing traces: hit rates, bounds and, with --hardware, speed",
+		ArgsUsage: "TRACE...",
+		Description: "Replays traces against the paging code that real runs use, for every policy and " +
+			"pool that is asked for. Counts are exact; times are modeled.",
+		Flags:  simFlags(),
 		Action: simAction,
 	}
 }
 
+func simFlags() []cli.Flag {
+	const sweep, checks, output = "sweep", "instead of a sweep", "output"
+	return []cli.Flag{
+		&cli.StringFlag{Category: sweep, Name: "policy", Value: "lru,nextuse,belady",
+			Usage: "policies, or all; published is the original's pager"},
+		&cli.StringFlag{Category: sweep, Name: "slots", Value: "10%,25%,50%",
+			Usage: "pool sizes: numbers, parts of the bank, ranges as 64-1024*2"},
+		&cli.BoolFlag{Category: sweep, Name: "flat",
+			Usage: "single accesses in top-k order, as general cache simulators count"},
+		&cli.Uint64Flag{Category: sweep, Name: "seed", Value: 1, Usage: "of whatever is drawn"},
+
+		&cli.StringFlag{Category: checks, Name: "check",
+			Usage: "compare an event log of ufm run --events with a replay"},
+		&cli.BoolFlag{Category: checks, Name: "list", Usage: "list the policies"},
+
+		&cli.StringFlag{Category: output, Name: "format", Value: "table",
+			Usage: "table, json, jsonl or csv"},
+	}
+}
+
+// simAction does the one thing that is asked for.
 func simAction(c *cli.Context) error {
-	if !c.IsSet("check") {
-		return usagef("sim needs --check EVENTS")
-	}
-	if c.NArg() > 1 {
-		return usagef("--check: takes one trace at most, but was given %d", c.NArg())
-	}
-	log, err := os.Open(c.String("check"))
-	if err != nil {
-		return flagError("check", err)
-	}
-	defer log.Close()
-	diff, err := checkLog(log, c.Args().First())
-	if err != nil {
+	if err := flagError("format", bench.CheckFormat(c.String("format"))); err != nil {
 		return err
 	}
-	if diff != nil {
-		return differenceError{fmt.Sprintf("%s: %v", c.String("check"), diff)}
+	instead := []struct {
+		flag string
+		run  func(*cli.Context) error
+	}{
+		{"check", checkAction},
+		{"list", listAction},
 	}
-	fmt.Fprintln(c.App.Writer, "no difference")
+	run, by := sweepAction, ""
+	for _, i := range instead {
+		if !c.IsSet(i.flag) {
+			continue
+		}
+		if by != "" {
+			return usagef("--%s and --%s: give one of them", by, i.flag)
+		}
+		run, by = i.run, i.flag
+	}
+	return run(c)
+}
+
+// noTraces refuses traces where none are replayed.
+func noTraces(c *cli.Context, flag string) error {
+	if c.NArg() > 0 {
+		return usagef("--%s: takes no trace, but was given %q", flag, c.Args().First())
+	}
 	return nil
 }
 
-// checkLog replays the groups of a trace, or without one those of the log itself.
-func checkLog(log *os.File, path string) (*sim.Difference, error) {
-	if path == "" {
-		return sim.Check(log)
-	}
-	t, err := openTrace(path)
-	if err != nil {
-		return nil, err
-	}
-	return sim.CheckTrace(log, t)
-}
-
-// openTrace reads a trace of either form: a .csv is BigMoeOnEdge's.
-func openTrace(path string) (t *trace.Trace, err error) {
-	if !strings.EqualFold(filepath.Ext(path), ".csv") {
-		return trace.Open(path)
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("trace: %w", err)
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	return trace.ImportBigMoeOnEdge(f, path)
-}
+// tell prints a line for people.
+func tell(c *cli.Context, line string) { fmt.Fprintln(c.App.ErrWriter, "ufm:", line) }
