@@ -13,4 +13,6 @@ type Ceilings struct {
 	LinkGBs     float64 `json:"link_gb_s"`      // host to device
 	LinkBackGBs float64 `json:"link_back_gb_s"` // device to host; 0: not measured
 	F32TFlops   float64 `json:"f32_tflops"`     // float32 fused multiply-adds, counted as two
+
+	Timing *Timing `json:"timing,omitempty"` // nil: not measured
 }
