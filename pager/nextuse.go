@@ -1,7 +1,5 @@
 package pager
 
-import "fmt"
-
 // nextUse evicts the expert that it expects to be needed last: Belady's rule on an
 // estimate. Layers come in a fixed cycle, so for a resident expert e
 //
@@ -37,6 +35,7 @@ import "fmt"
 //
 // Chances are fixed-point integers, so that every machine decides alike.
 type nextUse struct {
+	named
 	shape  Shape
 	window int
 
@@ -74,10 +73,10 @@ const (
 	defaultWindow = 48 // turns
 )
 
-func newNextUse(shape Shape, window int) *nextUse {
+func newNextUse(name string, shape Shape, window int) *nextUse {
 	n := shape.Universe()
 	p := &nextUse{
-		shape: shape, window: window, at: shape.Layers - 1,
+		named: named(name), shape: shape, window: window, at: shape.Layers - 1,
 		habits: make([]habit, n),
 		turns:  make([]int64, shape.Layers),
 		heaps:  newLayerHeaps(shape),
@@ -96,13 +95,6 @@ func newNextUse(shape Shape, window int) *nextUse {
 		weight -= weight / int64(window)
 	}
 	return p
-}
-
-func (p *nextUse) Name() string {
-	if p.window == defaultWindow {
-		return "nextuse"
-	}
-	return fmt.Sprintf("nextuse:window=%d", p.window)
 }
 
 // Begin moves the clock on to the layer and learns from the group.
@@ -201,7 +193,7 @@ func (p *nextUse) Evict() ExpertID {
 	}
 	e := p.newest.expert // the pool is a single slot
 	if e == NoExpert {
-		panic("pager: nextuse: evict from an empty pool")
+		p.emptied()
 	}
 	p.newest.expert = NoExpert
 	return e

@@ -79,7 +79,7 @@ func TestNextUseEqualsScan(t *testing.T) {
 	for _, order := range []Order{ResidentFirst, Ascending} {
 		rng := rand.New(rand.NewPCG(1, 0))
 		policy := &scanned{
-			nextUse: newNextUse(shape, defaultWindow), t: t,
+			nextUse: newNextUse("nextuse", shape, defaultWindow), t: t,
 			resident: make([]bool, shape.Universe()), touched: make([]int64, shape.Universe()),
 		}
 		p, err := New(Options{Shape: shape, Slots: 17, Policy: policy, Order: order})
@@ -185,7 +185,7 @@ func TestHazardIsDrawnRarely(t *testing.T) {
 // The chance in fixed point against the rule as its comment tells it, in floats.
 func TestNextUseChance(t *testing.T) {
 	shape := Shape{Layers: 1, Experts: 10, TopK: 2}
-	p := newNextUse(shape, 8)
+	p := newNextUse("nextuse", shape, 8)
 	rng := rand.New(rand.NewPCG(2, 0))
 	uses := make([][]int, shape.Experts) // turns
 	const turns = 150

@@ -107,6 +107,7 @@ func (p *Pager) hit(e ExpertID) {
 func (p *Pager) miss(e ExpertID) {
 	s, old := p.freeSlot()
 	if s == noSlot {
+		p.expect(e)
 		old = p.policy.Evict()
 		s = p.vacate(old)
 	}
@@ -132,6 +133,13 @@ func (p *Pager) end() {
 	}
 	ev.Prefetches = ev.Prefetches[:0]
 	p.guarded = 0
+}
+
+// expect tells the policy, if it wants to know, for which expert it will make room.
+func (p *Pager) expect(e ExpertID) {
+	if p.expecter != nil {
+		p.expecter.Expect(e)
+	}
 }
 
 // freeSlot returns the lowest free slot, or noSlot.
