@@ -129,10 +129,7 @@ func (c *cell) prepare(ctx context.Context) error {
 	if err := c.heat(ctx); err != nil {
 		return err
 	}
-	steps := 1
-	if c.mode == moe.Baseline || c.mode == moe.UFM {
-		steps = 2
-	}
+	steps := warmUpSteps(c.mode.String())
 	for c.next < steps {
 		if _, err := c.step(ctx, nil); err != nil {
 			return err
@@ -140,6 +137,14 @@ func (c *cell) prepare(ctx context.Context) error {
 		c.observer.Progress(c.mode.String()+" warm-up", int64(c.next), int64(steps))
 	}
 	return nil
+}
+
+// warmUpSteps are the steps before the window.
+func warmUpSteps(mode string) int {
+	if mode == moe.Baseline.String() || mode == moe.UFM.String() {
+		return 2
+	}
+	return 1
 }
 
 // heat keeps the device busy until its clocks are up, if it has clocks that go down. It

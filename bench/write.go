@@ -85,20 +85,22 @@ func writeCSV[T any](w io.Writer, rows []T) error {
 
 // columnNames are the names of a row's fields, as JSON has them.
 func columnNames[T any]() []string {
-	t := reflect.TypeFor[T]()
-	names := make([]string, t.NumField())
-	for i := range names {
-		names[i] = t.Field(i).Tag.Get("json")
+	var names []string
+	for f := range reflect.TypeFor[T]().Fields() {
+		if name := f.Tag.Get("json"); name != "-" {
+			names = append(names, name)
+		}
 	}
 	return names
 }
 
 // cells are the fields of r as text; unknown is empty.
 func cells[T any](r T) []string {
-	v := reflect.ValueOf(r)
-	text := make([]string, v.NumField())
-	for i := range text {
-		text[i] = plain(v.Field(i))
+	var text []string
+	for f, v := range reflect.ValueOf(r).Fields() {
+		if f.Tag.Get("json") != "-" {
+			text = append(text, plain(v))
+		}
 	}
 	return text
 }

@@ -183,6 +183,13 @@ func (c *clock) upload(accesses []pager.Access) {
 	}
 }
 
+// rewind forgets all uploads so far.
+func (c *clock) rewind() {
+	clear(c.queue)
+	clear(c.written)
+	c.now, c.compute, c.link, c.times.Link = 0, 0, 0, 0
+}
+
 // Upload starts a batch of prefetches; it makes clock a pager.Uploader. Misses are
 // copied when their plan is known.
 func (c *clock) Upload(batch []pager.Upload, prefetch bool) error {

@@ -34,7 +34,7 @@ func (c *clock) wait(layer int, s pager.Slot) {
 	if c.copies != hardware.ByQueues { // what copies also computes
 		start = max(start, c.compute)
 	}
-	end := start + c.single + c.turn
+	end := start + c.copyWait + c.single + c.turn
 	c.times.Link += c.transfer
 	if idle := max(c.compute, c.now); end > idle {
 		c.times.Stall[layer] += end - idle

@@ -69,12 +69,15 @@ func (m *Machine) speeds() (*speeds, error) {
 	}
 	if t := d.Timing; t != nil {
 		s.copies = t.Copies
-		s.layer, s.step = 1e3*t.LayerUs, 1e3*t.StepUs
+		s.layer, s.step = 1e3*t.LayerUs, max(0, 1e3*t.StepUs-s.turn) // one turn is always there
 		s.token = t.TokenUs * float64(m.DModel)
 		s.kernels = kernelSpeeds(t.Experts, m.DType, size)
 	}
 	if s.copies != hardware.ByQueues {
 		s.copyWait, s.op = 0, 0 // part of what was measured
+	}
+	if s.copies == hardware.ByCores {
+		s.turn = 0 // the host is the device
 	}
 	return s, nil
 }

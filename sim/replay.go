@@ -30,6 +30,8 @@ type Options struct {
 	Machine *Machine
 	// Tokens are those that each group's layer was given; nil: one.
 	Tokens []int32
+	// Resident begins with every expert in the pool, which must have room for all.
+	Resident bool
 	// Prefetch asks for experts ahead of their groups; nil: nothing does.
 	Prefetch Prefetcher
 }
@@ -99,6 +101,11 @@ func Replay(shape pager.Shape, groups []pager.Group, opts Options) (Result, erro
 	ahead := opts.Prefetch
 	if ahead != nil {
 		ahead.start(shape, groups, opts.Seed)
+	}
+	if opts.Resident {
+		if err := fillPool(p, time); err != nil {
+			return Result{}, err
+		}
 	}
 	var before pager.Stats
 	if time == nil && ahead == nil {

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -19,6 +20,11 @@ type Sweep struct {
 	Policies []string // as ParsePolicies returns them
 	Slots    string   // as ParseSlots takes it
 	Flat     bool     // single accesses instead of groups
+	// Curve is the miss-ratio curve of lru on single accesses in place of the policies:
+	// at all sizes, in one pass; or, if Slots is not empty, at those.
+	Curve    bool
+	Prefetch string   // as NewPrefetcher takes it; "": off
+	Machine  *Machine // makes the clock run; nil: no time
 	Seed     uint64
 	Progress func(done, total int) // told of each finished cell, not concurrently; may be nil
 }
@@ -29,11 +35,53 @@ type Source struct {
 	Trace *trace.Trace
 }
 
-// cell is one row in the making.
-type cell struct {
-	source *Source
+// Validate lists what is wrong with the sweep, as far as can be told without its traces.
+func (s *Sweep) Validate() error {
+	var errs []error
+	if s.Slots != "" || !s.Curve {
+		_, _, err := ParseSlots(s.Slots, 1)
+		errs = append(errs, err)
+	}
+	if s.prefetches() {
+		_, err := NewPrefetcher(s.Prefetch, &trace.Trace{Predicted: []int16{}})
+		errs = append(errs, err)
+		if s.Flat {
+			errs = append(errs, errors.New("sim: prefetch: single accesses have none"))
+		}
+	}
+	if s.Machine != nil {
+		_, err := s.Machine.speeds()
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+func (s *Sweep) prefetches() bool { return s.Prefetch != "" && s.Prefetch != "off" }
+
+// workload is a trace as replays take it.
+type workload struct {
+	*Source
 	shape  pager.Shape
 	groups []pager.Group
+	tokens []int32 // by group; nil where there is no clock
+}
+
+func (s *Sweep) workload(source *Source) *workload {
+	w := &workload{Source: source}
+	if s.Flat || s.Curve {
+		w.shape, w.groups = FlatGroups(source.Trace)
+		return w
+	}
+	w.shape, w.groups = Groups(source.Trace)
+	if s.Machine != nil {
+		w.tokens = GroupTokens(source.Trace)
+	}
+	return w
+}
+
+// cell is one row in the making.
+type cell struct {
+	*workload
 	policy string
 	slots  int
 }
@@ -42,6 +90,12 @@ type cell struct {
 // ascending in slots, whichever was finished first; after an error, those that were.
 // Notes tell what was understood otherwise than it was asked for.
 func (s *Sweep) Run(ctx context.Context) (rows []Row, notes []string, err error) {
+	if err := s.Validate(); err != nil {
+		return nil, nil, err
+	}
+	if s.Curve {
+		return s.curves()
+	}
 	cells, notes, err := s.cells()
 	if err != nil {
 		return nil, notes, err
@@ -58,7 +112,7 @@ func (s *Sweep) Run(ctx context.Context) (rows []Row, notes []string, err error)
 			}
 			if rows[i], err = s.replay(&cells[i]); err != nil {
 				return fmt.Errorf("sim: %s, %s, %d slots: %w",
-					cells[i].source.Name, cells[i].policy, cells[i].slots, err)
+					cells[i].Name, cells[i].policy, cells[i].slots, err)
 			}
 			if s.Progress != nil {
 				told <- struct{}{}
@@ -74,25 +128,20 @@ func (s *Sweep) Run(ctx context.Context) (rows []Row, notes []string, err error)
 	return rows, notes, err
 }
 
-// cells lists what is to be replayed, and finds what no cell could run with.
+// cells lists what is to be replayed.
 func (s *Sweep) cells() (cells []cell, notes []string, err error) {
 	for i := range s.Traces {
-		c := cell{source: &s.Traces[i]}
-		if s.Flat {
-			c.shape, c.groups = FlatGroups(c.source.Trace)
-		} else {
-			c.shape, c.groups = Groups(c.source.Trace)
-		}
-		sizes, some, err := ParseSlots(s.Slots, c.shape.Universe())
+		w := s.workload(&s.Traces[i])
+		sizes, some, err := ParseSlots(s.Slots, w.shape.Universe())
 		if err != nil {
 			return nil, nil, err
 		}
 		for _, note := range some {
-			notes = append(notes, c.source.Name+": "+note)
+			notes = append(notes, w.Name+": "+note)
 		}
-		for _, c.policy = range s.Policies {
-			for _, c.slots = range sizes {
-				cells = append(cells, c)
+		for _, policy := range s.Policies {
+			for _, slots := range sizes {
+				cells = append(cells, cell{w, policy, slots})
 			}
 		}
 	}
@@ -100,20 +149,25 @@ func (s *Sweep) cells() (cells []cell, notes []string, err error) {
 }
 
 func (s *Sweep) replay(c *cell) (Row, error) {
-	r, err := Replay(c.shape, c.groups, replayed(c.policy, c.slots))
+	opts := replayed(c.policy, c.slots)
+	opts.Machine, opts.Tokens, opts.Seed = s.Machine, c.tokens, s.Seed
+	if s.prefetches() {
+		var err error
+		if opts.Prefetch, err = NewPrefetcher(s.Prefetch, c.Trace); err != nil {
+			return Row{}, err
+		}
+	}
+	r, err := Replay(c.shape, c.groups, opts)
 	if err != nil {
 		return Row{}, err
 	}
-	row := Row{
-		Trace: c.source.Name, Policy: r.Policy, Slots: r.Slots,
-		SlotsFraction: float64(r.Slots) / float64(c.shape.Universe()),
-		Flat:          s.Flat, Seed: s.Seed,
-		Accesses: r.Stats.Accesses, Hits: r.Stats.Hits, Misses: r.Stats.Misses,
-		Uploads: r.Stats.Uploads,
-	}
-	row.HitRate = float64(row.Hits) / float64(row.Accesses)
+	row := newRow(c.workload, r.Slots, r.Stats)
+	row.Policy, row.Flat, row.Seed = r.Policy, s.Flat, s.Seed
 	if c.policy == Published || c.policy == "lru" {
 		row.Policy = c.policy // not the array that decides alike
+	}
+	if r.Times != nil {
+		row.time(r, s.Machine, c.Trace.Tokens())
 	}
 	return row, nil
 }

@@ -94,3 +94,21 @@ func (c *clock) reset() {
 	c.endStep()
 	c.times = Times{Stall: make([]float64, len(c.times.Stall))}
 }
+
+// fillPool brings every expert to its slot before time begins.
+func fillPool(p *pager.Pager, c *clock) error {
+	all := make([]pager.ExpertID, p.Shape().Universe())
+	for e := range all {
+		all[e] = pager.ExpertID(e)
+	}
+	if err := p.Prefetch(all); err != nil {
+		return err
+	}
+	if !p.Full() {
+		return fmt.Errorf("sim: %d slots cannot hold all %d experts", p.Slots(), len(all))
+	}
+	if c != nil {
+		c.rewind()
+	}
+	return nil
+}

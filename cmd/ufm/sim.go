@@ -2,10 +2,13 @@ package main
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
 	"ufm/bench"
+	"ufm/internal/hardware"
 )
 
 func simCommand() *cli.Command {
@@ -13,7 +16,7 @@ func simCommand() *cli.Command {
 		Name:      "sim",
 		Usage:     "replay routing traces: hit rates, bounds and, with --hardware, speed",
 		ArgsUsage: "TRACE...",
-		Description: "Replays traces against the paging code that real runs use, for every policy and " +
+		Description: "Replays traces against the paging code that real runs use, with every policy and " +
 			"pool that is asked for. Counts are exact; times are modeled.",
 		Flags:  simFlags(),
 		Action: simAction,
@@ -21,23 +24,33 @@ func simCommand() *cli.Command {
 }
 
 func simFlags() []cli.Flag {
-	const sweep, checks, output = "sweep", "instead of a sweep", "output"
-	return []cli.Flag{
+	const sweep, clock, checks, output = "sweep", "time model", "instead of a sweep", "output"
+	return slices.Concat([]cli.Flag{
 		&cli.StringFlag{Category: sweep, Name: "policy", Value: "lru,nextuse,belady",
 			Usage: "policies, or all; published is the original's pager"},
 		&cli.StringFlag{Category: sweep, Name: "slots", Value: "10%,25%,50%",
 			Usage: "pool sizes: numbers, parts of the bank, ranges as 64-1024*2"},
+		&cli.StringFlag{Category: sweep, Name: "prefetch", Value: "off",
+			Usage: "off, previous, frequency, gate or oracle:depth=2,accuracy=0.9"},
 		&cli.BoolFlag{Category: sweep, Name: "flat",
 			Usage: "single accesses in top-k order, as general cache simulators count"},
+		&cli.BoolFlag{Category: sweep, Name: "mrc",
+			Usage: "lru on single accesses at every pool size, in one pass (or at --slots)"},
 		&cli.Uint64Flag{Category: sweep, Name: "seed", Value: 1, Usage: "of whatever is drawn"},
 
+		&cli.StringFlag{Category: clock, Name: "hardware",
+			Usage: "device to model: a file of ufm info --measure, or " +
+				strings.Join(hardware.ProfileNames(), ", ")},
+	}, machineFlags(clock), []cli.Flag{
 		&cli.StringFlag{Category: checks, Name: "check",
 			Usage: "compare an event log of ufm run --events with a replay"},
+		&cli.StringFlag{Category: checks, Name: "predict",
+			Usage: "set rows of ufm run --format jsonl beside what the time model says of them"},
 		&cli.BoolFlag{Category: checks, Name: "list", Usage: "list the policies"},
 
 		&cli.StringFlag{Category: output, Name: "format", Value: "table",
 			Usage: "table, json, jsonl or csv"},
-	}
+	})
 }
 
 // simAction does the one thing that is asked for.
@@ -45,22 +58,22 @@ func simAction(c *cli.Context) error {
 	if err := flagError("format", bench.CheckFormat(c.String("format"))); err != nil {
 		return err
 	}
-	instead := []struct {
+	run, by := sweepAction, ""
+	for _, instead := range []struct {
 		flag string
 		run  func(*cli.Context) error
 	}{
 		{"check", checkAction},
 		{"list", listAction},
-	}
-	run, by := sweepAction, ""
-	for _, i := range instead {
-		if !c.IsSet(i.flag) {
+		{"predict", predictAction},
+	} {
+		if !c.IsSet(instead.flag) {
 			continue
 		}
 		if by != "" {
-			return usagef("--%s and --%s: give one of them", by, i.flag)
+			return usagef("--%s and --%s: give one of them", by, instead.flag)
 		}
-		run, by = i.run, i.flag
+		run, by = instead.run, instead.flag
 	}
 	return run(c)
 }

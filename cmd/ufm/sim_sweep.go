@@ -12,9 +12,6 @@ import (
 
 // sweepAction replays all cells and prints a row for each.
 func sweepAction(c *cli.Context) error {
-	if c.NArg() == 0 {
-		return usagef("sim needs a trace (ufm run --trace-out records one)")
-	}
 	sweep, err := newSweep(c)
 	if err != nil {
 		return err
@@ -34,17 +31,43 @@ func sweepAction(c *cli.Context) error {
 
 // newSweep reads the flags first, so that a mistake in them is found before a long trace
 // is read.
-func newSweep(c *cli.Context) (*sim.Sweep, error) {
-	s := &sim.Sweep{Slots: c.String("slots"), Flat: c.Bool("flat"), Seed: c.Uint64("seed")}
-	if _, _, err := sim.ParseSlots(s.Slots, 1); err != nil {
-		return nil, flagError("slots", err)
+func newSweep(c *cli.Context) (s *sim.Sweep, err error) {
+	if c.NArg() == 0 {
+		return nil, usagef("sim needs a trace (ufm run --trace-out records one)")
 	}
-	var err error
+	s = &sim.Sweep{
+		Slots: c.String("slots"), Flat: c.Bool("flat"), Curve: c.Bool("mrc"),
+		Prefetch: c.String("prefetch"), Seed: c.Uint64("seed"),
+	}
+	if s.Curve {
+		if err := curveAlone(c); err != nil {
+			return nil, err
+		}
+		if !c.IsSet("slots") {
+			s.Slots = ""
+		}
+	}
+	if err := s.Validate(); err != nil {
+		return nil, usageError{err}
+	}
 	if s.Policies, err = sim.ParsePolicies(c.String("policy"), s.Flat); err != nil {
 		return nil, flagError("policy", err)
 	}
+	if s.Machine, err = newMachine(c); err != nil {
+		return nil, err
+	}
 	s.Traces, err = openTraces(c.Args().Slice())
 	return s, err
+}
+
+// curveAlone refuses what the curve of lru has no use for.
+func curveAlone(c *cli.Context) error {
+	for _, flag := range []string{"policy", "prefetch", "hardware"} {
+		if c.IsSet(flag) {
+			return usagef("--mrc is the curve of lru on single accesses: it takes no --%s", flag)
+		}
+	}
+	return nil
 }
 
 // openTraces reads traces. Rows call them by their files' names, or by their paths

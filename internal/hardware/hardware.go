@@ -14,5 +14,6 @@ type Ceilings struct {
 	LinkBackGBs float64 `json:"link_back_gb_s"` // device to host; 0: not measured
 	F32TFlops   float64 `json:"f32_tflops"`     // float32 fused multiply-adds, counted as two
 
-	Timing *Timing `json:"timing,omitempty"` // nil: not measured
+	Timing  *Timing           `json:"timing,omitempty"`  // nil: not measured
+	Sources map[string]string `json:"sources,omitempty"` // of a shipped profile's figures
 }
