@@ -47,22 +47,37 @@ func (j *job) run(ctx context.Context, mode moe.Mode) (Row, error) {
 	}
 	row := c.row()
 	row.fail(err)
+	if o, ok := c.observer.(StepObserver); ok && c.needed != nil {
+		o.Steps(mode, c.window.inOrder())
+	}
 	return row, nil
 }
 
 // fail makes err the row's status.
 func (r *Row) fail(err error) {
-	var oom *moe.OutOfMemoryError
-	switch {
-	case err == nil:
+	if err == nil {
 		return
-	case errors.As(err, &oom):
-		r.Status = StatusOOM
-	default:
-		r.Status = StatusError
 	}
+	r.Status = StatusOf(err)
 	text := err.Error()
 	r.Error = &text
+}
+
+// StatusOf is the status that an error stands for. Memory is the device's or the host's.
+func StatusOf(err error) Status {
+	switch {
+	case err == nil:
+		return StatusOK
+	case errors.As(err, new(interface {
+		error
+		DeviceLost()
+	})):
+		return StatusLost
+	case errors.As(err, new(*moe.OutOfMemoryError)), errors.As(err, new(*moe.HostMemoryError)):
+		return StatusOOM
+	default:
+		return StatusError
+	}
 }
 
 func (c *cell) measure(ctx context.Context) error {

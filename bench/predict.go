@@ -1,8 +1,6 @@
 package bench
 
 import (
-	"bufio"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -31,12 +29,12 @@ type Prediction struct {
 	Tokens      int      `json:"tokens"`
 	Slots       int      `json:"slots"`
 	Policy      *string  `json:"policy"`
-	Uploads     *int64   `json:"uploads"`           // measured window's
-	Replayed    *int64   `json:"replayed_uploads"`  // the replay's in the same window
-	MeasuredMs  *float64 `json:"measured_ms"`       // step_ms_median
-	PredictedMs *float64 `json:"predicted_ms"`      // median of the modeled steps
-	Error       *float64 `json:"error"`             // predicted / measured - 1
-	Why         *string  `json:"why_not"` // why there is no prediction
+	Uploads     *int64   `json:"uploads"`          // measured window's
+	Replayed    *int64   `json:"replayed_uploads"` // the replay's in the same window
+	MeasuredMs  *float64 `json:"measured_ms"`      // step_ms_median
+	PredictedMs *float64 `json:"predicted_ms"`     // median of the modeled steps
+	Error       *float64 `json:"error"`            // predicted / measured - 1
+	Why         *string  `json:"why_not"`          // why there is no prediction
 }
 
 // Predict replays each row that has a generated routing on c's clock: the same groups
@@ -163,31 +161,6 @@ func Machine(s moe.Shape, c hardware.Ceilings) *sim.Machine {
 		Device: c, DType: s.DType.String(), DModel: s.DModel,
 		ExpertBytes: s.ExpertBytes(), ExpertFlops: s.ExpertFlops(),
 	}
-}
-
-// ReadRows reads rows as JSON Lines. Errors name the line.
-func ReadRows(r io.Reader, name string) ([]Row, error) {
-	var rows []Row
-	s := bufio.NewScanner(r)
-	s.Buffer(nil, 1<<24)
-	for line := 1; s.Scan(); line++ {
-		if len(s.Bytes()) == 0 {
-			continue
-		}
-		var row Row
-		if err := json.Unmarshal(s.Bytes(), &row); err != nil {
-			return nil, fmt.Errorf("bench: %s: line %d: %w", name, line, err)
-		}
-		if row.Schema != RowSchema {
-			return nil, fmt.Errorf("bench: %s: line %d: schema %d, want %d",
-				name, line, row.Schema, RowSchema)
-		}
-		rows = append(rows, row)
-	}
-	if err := s.Err(); err != nil {
-		return nil, fmt.Errorf("bench: %s: %w", name, err)
-	}
-	return rows, nil
 }
 
 // WorstPrediction is the largest error, either way, of the cells that page.

@@ -83,6 +83,9 @@ func writeCSV[T any](w io.Writer, rows []T) error {
 	return c.Error()
 }
 
+// columns are those of Row.
+func columns() []string { return columnNames[Row]() }
+
 // columnNames are the names of a row's fields, as JSON has them.
 func columnNames[T any]() []string {
 	var names []string

@@ -84,7 +84,7 @@ func TestColumns(t *testing.T) {
 		step_ms_median step_ms_p10 step_ms_p90 tokens_per_s compute_ms upload_ms stall_ms
 		link_gb_s read_gb_s
 		limit_ms limit_by limit_fraction link_fraction chain_ms nmse max_abs_err kind`
-	if diff := cmp.Diff(strings.Fields(schema), columnNames[Row]()); diff != "" {
+	if diff := cmp.Diff(strings.Fields(schema), columns()); diff != "" {
 		t.Errorf("columns (-want +got):\n%s", diff)
 	}
 }
@@ -120,7 +120,7 @@ func TestUnknownIsNull(t *testing.T) {
 
 func TestWriteNoRows(t *testing.T) {
 	for format, want := range map[string]string{
-		"json": "[]\n", "jsonl": "", "csv": strings.Join(columnNames[Row](), ",") + "\n",
+		"json": "[]\n", "jsonl": "", "csv": strings.Join(columns(), ",") + "\n",
 	} {
 		var b strings.Builder
 		if err := Write(&b, format, nil); err != nil || b.String() != want {

@@ -196,7 +196,7 @@ func TestCPUBadBatch(t *testing.T) {
 // TestCPUMeasure expects plausible ceilings.
 func TestCPUMeasure(t *testing.T) {
 	b := NewCPU(CPUOptions{}).(*cpuBackend)
-	c, err := b.measure(t.Context(), 4<<20) // in a cache, but quick
+	c, err := b.measure(t.Context(), 1<<20, true) // in a cache, but quick
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,6 +205,19 @@ func TestCPUMeasure(t *testing.T) {
 	} {
 		if v < 0.05 || v > 1e5 {
 			t.Errorf("%s: got %g billion a second", name, v)
+		}
+	}
+	if n := len(c.Link); n != 3 { // 64 KiB to all of it
+		t.Errorf("got %d sizes of copies, want 3", n)
+	}
+	for i, r := range c.Link {
+		if want := int64(64<<10) << (2 * i); r.Bytes != want {
+			t.Errorf("size %d: got %d bytes, want %d", i, r.Bytes, want)
+		}
+		for _, v := range []float64{r.UpGBs, r.OneQueueGBs, r.BusyGBs, r.DownGBs} {
+			if v < 0.01 || v > 1e5 {
+				t.Errorf("copies of %d bytes: got %+v", r.Bytes, r)
+			}
 		}
 	}
 	if d := b.Device(); d.Name == "" || !d.Unified {

@@ -64,9 +64,16 @@ func (m *Machine) speeds() (*speeds, error) {
 		copies: hardware.ByQueues, cores: 1,
 		turn: 1e3 * defaultTurnUs, op: 1e3 * defaultBarrierUs,
 		layer: 1e3 * defaultBarrierUs * layerBarriers, copyWait: 1e3 * defaultCopyUs,
-		transfer: size / d.LinkGBs, single: size / d.LinkGBs,
 		read: size / d.ReadGBs, flop: float64(m.ExpertFlops) / (1e3 * d.F32TFlops),
 	}
+	if d.SubmitWaitUs > 0 {
+		s.turn = 1e3 * d.SubmitWaitUs
+	}
+	if d.BarrierUs > 0 {
+		s.op, s.layer = 1e3*d.BarrierUs, 1e3*d.BarrierUs*layerBarriers
+	}
+	all, one := linkRates(d, m.ExpertBytes)
+	s.transfer, s.single = size/all, size/one
 	if t := d.Timing; t != nil {
 		s.copies = t.Copies
 		s.layer, s.step = 1e3*t.LayerUs, max(0, 1e3*t.StepUs-s.turn) // one turn is always there
@@ -80,6 +87,21 @@ func (m *Machine) speeds() (*speeds, error) {
 		s.turn = 0 // the host is the device
 	}
 	return s, nil
+}
+
+// linkRates are the rates of uploads of one size on all transfer queues and on one:
+// those of the measured size that is nearest from below, or of the smallest.
+func linkRates(d *hardware.Ceilings, bytes int64) (all, one float64) {
+	all, one = d.LinkGBs, d.LinkGBs
+	for i, l := range d.Link {
+		if i > 0 && l.Bytes > bytes {
+			break
+		}
+		if l.UpGBs > 0 && l.OneQueueGBs > 0 {
+			all, one = l.UpGBs, l.OneQueueGBs
+		}
+	}
+	return all, one
 }
 
 // kernelSpeeds are the speeds of the kernels for one storage type, by rows.

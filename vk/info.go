@@ -52,8 +52,8 @@ type Options struct {
 	// Device is "" for the best, an index as Devices gives it, or a part of the name
 	// in any case.
 	Device string
-	// MemoryLimit is the most device-local bytes that may be taken; 0 is no limit. A
-	// buffer above it fails with an OutOfMemoryError.
+	// MemoryLimit is the most bytes of device memory that may be taken, DeviceLocal and
+	// DeviceMapped; 0 is no limit. A buffer above it fails with an OutOfMemoryError.
 	MemoryLimit int64
 	// SingleQueue uses one queue for everything, as devices with one queue do.
 	SingleQueue bool

@@ -163,6 +163,8 @@ static void describe_properties(const ufm_instance *in, void *physical, uint32_t
     VkPhysicalDeviceMaintenance4Properties m4 = {.sType = S_MAINTENANCE_4_PROPERTIES};
     VkPhysicalDeviceSubgroupSizeControlProperties sizes = {
         .sType = S_SUBGROUP_SIZE_CONTROL_PROPERTIES};
+    VkPhysicalDeviceExternalMemoryHostPropertiesEXT imports = {
+        .sType = S_EXTERNAL_MEMORY_HOST_PROPERTIES};
     VkPhysicalDeviceMaintenance3Properties m3 = {.sType = S_MAINTENANCE_3_PROPERTIES};
     VkPhysicalDeviceSubgroupProperties subgroup = {.sType = S_SUBGROUP_PROPERTIES, .pNext = &m3};
     VkPhysicalDeviceDriverProperties driver = {.sType = S_DRIVER_PROPERTIES, .pNext = &subgroup};
@@ -171,6 +173,8 @@ static void describe_properties(const ufm_instance *in, void *physical, uint32_t
         m4.pNext = m3.pNext, m3.pNext = &m4;
     if (api >= VK_API_VERSION_1_3 || out->extensions & UFM_EXT_SUBGROUP_SIZE)
         sizes.pNext = m3.pNext, m3.pNext = &sizes;
+    if (out->extensions & UFM_EXT_HOST_MEMORY)
+        imports.pNext = m3.pNext, m3.pNext = &imports;
     in->vkGetPhysicalDeviceProperties2(physical, &all);
 
     memcpy(out->driver_name, driver.driverName, sizeof driver.driverName);
@@ -178,6 +182,7 @@ static void describe_properties(const ufm_instance *in, void *physical, uint32_t
     out->subgroup = subgroup.subgroupSize;
     out->subgroup_min = sizes.minSubgroupSize;
     out->subgroup_max = sizes.maxSubgroupSize;
+    out->import_alignment = imports.minImportedHostPointerAlignment;
     out->max_allocation = m3.maxMemoryAllocationSize;
     if (m4.maxBufferSize && m4.maxBufferSize < out->max_allocation)
         out->max_allocation = m4.maxBufferSize;

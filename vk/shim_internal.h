@@ -57,6 +57,8 @@ typedef void (*PFN_vkGetBufferMemoryRequirements)(VkDevice, VkBuffer, VkMemoryRe
 typedef VkResult (*PFN_vkAllocateMemory)(VkDevice, const VkMemoryAllocateInfo *, const void *,
                                          VkDeviceMemory *);
 typedef uint64_t (*PFN_vkGetBufferDeviceAddress)(VkDevice, const VkBufferDeviceAddressInfo *);
+typedef VkResult (*PFN_vkGetMemoryHostPointerPropertiesEXT)(VkDevice, int32_t, const void *,
+                                                            VkMemoryHostPointerPropertiesEXT *);
 typedef VkResult (*PFN_vkCreatePipelineCache)(VkDevice, const VkPipelineCacheCreateInfo *,
                                               const void *, VkPipelineCache *);
 typedef VkResult (*PFN_vkCreateShaderModule)(VkDevice, const VkShaderModuleCreateInfo *,
@@ -109,6 +111,8 @@ struct ufm_device {
     DEVICE_FUNCTIONS(MEMBER)
     SYNCHRONIZATION2_FUNCTIONS(MEMBER)
 #undef MEMBER
+    /* NULL without UFM_EXT_HOST_MEMORY */
+    PFN_vkGetMemoryHostPointerPropertiesEXT vkGetMemoryHostPointerPropertiesEXT;
 };
 
 /* --- features and extensions --- */

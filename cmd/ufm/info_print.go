@@ -86,6 +86,46 @@ func printCeilings(w io.Writer, all []hardware.Ceilings) {
 		})
 	}
 	fmt.Fprintln(w, t.Render())
+	for _, c := range all {
+		if len(c.Link) > 0 {
+			printLink(w, c)
+		}
+	}
+}
+
+// printLink prints the rest of what a long measurement knows of a device.
+func printLink(w io.Writer, c hardware.Ceilings) {
+	t := table.NewWriter()
+	t.SetStyle(table.StyleLight)
+	t.Style().Format.Header = text.FormatDefault
+	t.AppendHeader(table.Row{
+		"copies of", "up GB/s", "one queue", "compute busy", "down GB/s",
+	})
+	for _, r := range c.Link {
+		t.AppendRow(table.Row{
+			sizeOf(r.Bytes), rate(r.UpGBs), rate(r.OneQueueGBs), rate(r.BusyGBs), rate(r.DownGBs),
+		})
+	}
+	fmt.Fprintf(w, "link of %s\n%s\n", c.Device, t.Render())
+	fmt.Fprintf(w, "  copies within device memory %s GB/s, cooperative matrices %s TFLOP/s\n",
+		rate(c.CopyGBs), rate(c.MatrixTFlops))
+	if c.SubmitWaitUs > 0 {
+		fmt.Fprintf(w, "  submit and wait %s µs, barrier %s µs, one more copy %s µs\n",
+			rate(c.SubmitWaitUs), rate(c.BarrierUs), rate(c.CopyLatencyUs))
+		fmt.Fprintf(w, "  upload from anonymous memory: %s\n", importOf(c.ImportAnonymous))
+		fmt.Fprintf(w, "  upload from a mapped file: %s\n", importOf(c.ImportFile))
+	}
+	if c.OverAllocation != "" {
+		fmt.Fprintf(w, "  an allocation of more device memory than there is %s\n", c.OverAllocation)
+	}
+}
+
+// importOf says how fast uploads from imported memory are, or that there are none.
+func importOf(i hardware.Import) string {
+	if i.Refused != "" {
+		return "refused: " + i.Refused
+	}
+	return rate(i.GBs) + " GB/s"
 }
 
 // rate writes a rate; 0 was not measured.

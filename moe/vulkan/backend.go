@@ -53,6 +53,22 @@ func (b *backend) Device() moe.Device {
 // errStuck tells that a device never finished what it was given.
 var errStuck = errors.New("vulkan: the device is still at work on an earlier step")
 
+// WorkBytes is the device memory that a runner takes besides its pool.
+func (b *backend) WorkBytes(s moe.Shape, tokens int) int64 {
+	var m memory
+	m.take(moe.RunConfig{Shape: s, MaxTokens: tokens}, s.Layers)
+	return m.local
+}
+
+// CheckShape says what the kernels cannot run, for all modes at once.
+func (b *backend) CheckShape(s moe.Shape) error {
+	if s.TopK > maxTopK || s.Experts > maxExperts {
+		return fmt.Errorf("vulkan: %d experts, top-%d: the kernels take at most %d and top-%d",
+			s.Experts, s.TopK, maxExperts, maxTopK)
+	}
+	return nil
+}
+
 // Close frees the kernels and closes the device, unless it is still at work.
 func (b *backend) Close() error {
 	if b.stuck {
@@ -87,14 +103,8 @@ func memoryError(err error) error {
 	if !errors.As(err, &oom) {
 		return err
 	}
-	detail := ""
-	for i, h := range oom.Heaps {
-		if i > 0 {
-			detail += ", "
-		}
-		detail += fmt.Sprintf("heap %d: %d of %d MiB used", i, h.Used>>20, h.Size>>20)
-	}
 	return &moe.OutOfMemoryError{
-		What: oom.What, Requested: oom.Requested, Free: oom.Free, Detail: detail, Err: err,
+		What: oom.What, Requested: oom.Requested, Free: oom.Free,
+		Detail: oom.Breakdown(), Err: err,
 	}
 }

@@ -76,7 +76,7 @@ func (r *runner) open(b *backend) (err error) {
 		return err
 	}
 	r.own(r.pool)
-	if r.memory, err = newMemory(r.device, r.cfg); err != nil {
+	if r.memory, err = newMemory(r.device, r.cfg, r.cfg.Shape.Layers); err != nil {
 		return err
 	}
 	r.own(r.memory)
