@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"ufm/internal/hardware"
@@ -18,7 +17,7 @@ var timingRows = []int{1, 4, 11, 32, 128}
 const (
 	timingExperts = 8
 	timingFor     = 30 * time.Millisecond // of each measurement
-	timingMost    = 2 * time.Second       // a step that takes longer ends a storage type's series
+	timingMost    = time.Second / 2       // a step that takes longer ends its series
 )
 
 // MeasureTiming runs b's own kernels with everything resident and times them: what the
@@ -33,7 +32,7 @@ func MeasureTiming(ctx context.Context, b moe.Backend) (*hardware.Timing, error)
 		return nil, fmt.Errorf("bench: measure layers of %s: %w", b.Device().Name, err)
 	}
 	for shape.DType = range moe.BF16 + 1 {
-		rates, err := timeExperts(ctx, b, shape, t)
+		rates, err := timeExperts(ctx, b, shape)
 		if err != nil {
 			return nil, fmt.Errorf("bench: measure %s experts of %s: %w",
 				shape.DType, b.Device().Name, err)
@@ -58,54 +57,79 @@ func copiesOf(b moe.Backend) hardware.Copies {
 // many.
 func timeLayer(ctx context.Context, b moe.Backend, s moe.Shape, t *hardware.Timing) error {
 	const many = 512
-	s.DHidden, s.Experts = 8, 64
-	r, err := newTimed(ctx, b, s, many)
+	s.Experts = 64
+	times, err := timeSteps(ctx, b, small(s), [][2]int{{1, 1}, {many, s.Experts}})
 	if err != nil {
 		return err
 	}
-	defer r.runner.Close()
-	one, err := r.step(ctx, 1, 1)
-	if err != nil {
-		return err
-	}
-	all, err := r.step(ctx, many, many)
-	if err != nil {
-		return errors.Join(err, r.runner.Close())
-	}
+	one, all := times[0], times[1]
 	t.LayerUs = microseconds(one.Compute)
 	t.TokenUs = max(0, microseconds(all.Compute-one.Compute)/many/(float64(s.DModel)/1000))
 	t.StepUs = microseconds(one.Wall - one.Compute)
 	return nil
 }
 
-// timeExperts measures one storage type.
+// small is the shape with experts that are next to nothing.
+func small(s moe.Shape) moe.Shape {
+	s.DHidden = 8
+	return s
+}
+
+// timeExperts measures one storage type: what layers take longer than with experts that
+// are next to nothing.
 func timeExperts(
-	ctx context.Context, b moe.Backend, s moe.Shape, t *hardware.Timing,
+	ctx context.Context, b moe.Backend, s moe.Shape,
 ) (rates []hardware.ExpertRate, err error) {
-	r, err := newTimed(ctx, b, s, timingExperts*slices.Max(timingRows))
+	var steps [][2]int
+	for _, rows := range timingRows {
+		steps = append(steps, [2]int{rows * s.Experts, s.Experts}, [2]int{rows, 1})
+	}
+	times, err := timeSteps(ctx, b, s, steps)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, r.runner.Close()) }()
-	for _, rows := range timingRows {
-		rate := hardware.ExpertRate{DType: s.DType.String(), Rows: float64(rows)}
-		all, err := r.step(ctx, rows*s.Experts, s.Experts)
-		if err != nil {
-			return nil, err
-		}
-		single, err := r.step(ctx, rows, 1)
-		if err != nil {
-			return nil, err
-		}
-		size := float64(s.ExpertBytes())
-		rate.GBs = size * float64(s.Experts) / r.experts(all, rows*s.Experts, t)
-		rate.OneGBs = size / r.experts(single, rows, t)
-		rates = append(rates, rate)
-		if all.Compute > timingMost {
-			break
-		}
+	layers, err := timeSteps(ctx, b, small(s), steps[:len(times)])
+	if err != nil {
+		return nil, err
+	}
+	rate := func(i, experts int) float64 {
+		took := max(times[i].Compute-layers[i].Compute, times[i].Compute/10)
+		return float64(s.ExpertBytes()) * float64(experts) / float64(took)
+	}
+	for i, rows := range timingRows[:len(times)/2] {
+		rates = append(rates, hardware.ExpertRate{
+			DType: s.DType.String(), Rows: float64(rows),
+			GBs: rate(2*i, s.Experts), OneGBs: rate(2*i+1, 1),
+		})
 	}
 	return rates, nil
+}
+
+// timeSteps times steps of so many tokens that go to so many experts. One that takes too
+// long ends the series with its pair.
+func timeSteps(
+	ctx context.Context, b moe.Backend, s moe.Shape, steps [][2]int,
+) (times []moe.StepTimes, err error) {
+	most := 0
+	for _, step := range steps {
+		most = max(most, step[0])
+	}
+	r, err := newTimed(ctx, b, s, most)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, r.close()) }()
+	for i, step := range steps {
+		if i%2 == 0 && i > 0 && times[i-2].Compute > timingMost {
+			break
+		}
+		took, err := r.step(ctx, step[0], step[1])
+		if err != nil {
+			return nil, err
+		}
+		times = append(times, took)
+	}
+	return times, nil
 }
 
 // timed runs steps whose routing it chooses.
@@ -126,14 +150,22 @@ func newTimed(ctx context.Context, b moe.Backend, s moe.Shape, tokens int) (*tim
 	if err != nil {
 		return nil, err
 	}
-	bank, err := b.NewBank(ctx, model, nil)
-	if err == nil {
-		err = runner.Attach(ctx, bank)
+	r := &timed{shape: s, runner: runner}
+	if r.bank, err = b.NewBank(ctx, model, nil); err == nil {
+		err = runner.Attach(ctx, r.bank)
 	}
 	if err != nil {
-		return nil, errors.Join(err, runner.Close())
+		return nil, errors.Join(err, r.close())
 	}
-	return &timed{shape: s, runner: runner, bank: bank}, nil
+	return r, nil
+}
+
+func (r *timed) close() error {
+	err := r.runner.Close()
+	if r.bank != nil {
+		err = errors.Join(err, r.bank.Close())
+	}
+	return err
 }
 
 // step times a step whose tokens go to so many experts in turn: the fastest of a few.
@@ -145,7 +177,11 @@ func (r *timed) step(ctx context.Context, tokens, experts int) (best moe.StepTim
 	for i := range r.batch.Routing {
 		r.batch.Routing[i] = uint32(i % min(experts, r.shape.Experts))
 	}
-	for n, start := 0, time.Now(); n < 3 || n < 200 && time.Since(start) < timingFor; n++ {
+	var start time.Time
+	for n := -1; n < 3 || n < 200 && time.Since(start) < timingFor; n++ {
+		if n == 0 {
+			start = time.Now() // the step before warmed up: kernels may be compiled late
+		}
 		if err := ctx.Err(); err != nil {
 			return best, err
 		}
@@ -159,20 +195,14 @@ func (r *timed) step(ctx context.Context, tokens, experts int) (best moe.StepTim
 		if !times.Timed {
 			times.Compute = times.Wall
 		}
-		if n == 1 || n > 1 && times.Compute < best.Compute { // the first one warms up
+		if n == 0 || n > 0 && times.Compute < best.Compute {
 			best = times
 		}
-		if times.Compute > timingMost {
-			return times, nil
+		if n >= 0 && times.Compute > timingMost {
+			break
 		}
 	}
 	return best, nil
-}
-
-// experts is what a step spent on its experts, in nanoseconds.
-func (r *timed) experts(times moe.StepTimes, tokens int, t *hardware.Timing) float64 {
-	layer := 1e3 * (t.LayerUs + t.TokenUs*float64(tokens*r.shape.DModel)/1000)
-	return max(float64(times.Compute)-layer, float64(times.Compute)/10)
 }
 
 func microseconds(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
