@@ -31,7 +31,6 @@ func (p *lirs) Touch(e ExpertID) {
 	switch {
 	case p.near[e]:
 		p.push(e)
-		p.prune()
 	case p.deep[e] && p.limit > 0:
 		p.queue.unlink(e)
 		p.promote(e)
@@ -64,7 +63,6 @@ func (p *lirs) Evict() ExpertID {
 	}
 	e := p.queue.first(0)
 	p.queue.unlink(e)
-	p.prune()
 	return e
 }
 
@@ -96,11 +94,12 @@ func (p *lirs) prune() {
 	}
 }
 
-// push puts e on top of the stack.
+// push puts e on top of the stack, where it stays only above a near one.
 func (p *lirs) push(e ExpertID) {
 	if p.deep[e] {
 		p.stack.unlink(e)
 	}
 	p.stack.append(0, e)
 	p.deep[e] = true
+	p.prune()
 }

@@ -3,7 +3,7 @@ package pager
 // s3fifo filters new experts through a small queue: those not touched twice there are
 // evicted early and leave a ghost. The others, and those missed while their ghost is
 // remembered, live in the main queue, where each touch, up to three, spares them one
-// round.
+// round. The touches that led to the main queue do not count there.
 //
 //	miss ──► small ──► evicted, ghost ──► miss ──┐
 //	           └── touched twice ────────────────┴──► main ⟲ ──► evicted
@@ -36,8 +36,8 @@ func newS3FIFO(name string, shape Shape, small, ghosts int) *s3fifo {
 
 func (p *s3fifo) Touch(e ExpertID) { p.touches[e] = min(p.touches[e]+1, s3MaxTouches) }
 
-// Insert looks for the ghost before it forgets the oldest one, which an eviction for
-// this very expert may have made too many.
+// Insert looks for the ghost before it forgets the oldest ones, which evictions for this
+// very expert may have made too many.
 func (p *s3fifo) Insert(e ExpertID, _ bool) {
 	list := uint8(s3Small)
 	if p.of[e] == s3Ghost {
@@ -46,7 +46,7 @@ func (p *s3fifo) Insert(e ExpertID, _ bool) {
 	}
 	p.touches[e] = 0
 	p.put(list, e)
-	if p.size[s3Ghost] > p.ghostsMax {
+	for p.size[s3Ghost] > p.ghostsMax {
 		p.drop(p.first(s3Ghost))
 	}
 }
@@ -59,6 +59,7 @@ func (p *s3fifo) Evict() ExpertID {
 			p.put(s3Ghost, e)
 			return e
 		}
+		p.touches[e] = 0
 		p.put(s3Main, e)
 	}
 	if p.size[s3Main] == 0 {

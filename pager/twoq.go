@@ -34,8 +34,8 @@ func (p *twoQ) Touch(e ExpertID) {
 	}
 }
 
-// Insert looks for the ghost before it forgets the oldest one, which an eviction for
-// this very expert may have made too many.
+// Insert looks for the ghost before it forgets the oldest ones, which evictions for this
+// very expert may have made too many.
 func (p *twoQ) Insert(e ExpertID, _ bool) {
 	if p.of[e] == twoQOut {
 		p.drop(e)
@@ -43,7 +43,7 @@ func (p *twoQ) Insert(e ExpertID, _ bool) {
 	} else {
 		p.put(twoQIn, e)
 	}
-	if p.size[twoQOut] > p.ghostsMax {
+	for p.size[twoQOut] > p.ghostsMax {
 		p.drop(p.first(twoQOut))
 	}
 }
