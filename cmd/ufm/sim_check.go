@@ -1,11 +1,8 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
-	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -46,22 +43,9 @@ func checkLog(log *os.File, path string) (*sim.Difference, error) {
 	if path == "" {
 		return sim.Check(log)
 	}
-	t, err := openTrace(path)
+	t, err := trace.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	return sim.CheckTrace(log, t)
-}
-
-// openTrace reads a trace of either form: a .csv is BigMoeOnEdge's.
-func openTrace(path string) (t *trace.Trace, err error) {
-	if !strings.EqualFold(filepath.Ext(path), ".csv") {
-		return trace.Open(path)
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("trace: %w", err)
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	return trace.ImportBigMoeOnEdge(f, path)
 }

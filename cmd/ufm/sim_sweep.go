@@ -7,6 +7,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"ufm/bench"
+	"ufm/internal/trace"
 	"ufm/sim"
 )
 
@@ -79,7 +80,7 @@ func openTraces(paths []string) (sources []sim.Source, err error) {
 	}
 	var errs []error
 	for _, path := range paths {
-		t, err := openTrace(path)
+		t, err := trace.Open(path)
 		errs = append(errs, err)
 		name := filepath.Base(path)
 		if named[name] > 1 {

@@ -154,3 +154,28 @@ func wantError(t *testing.T, err error, want string) {
 		t.Errorf("error %q does not contain %q", err, want)
 	}
 }
+
+// A tensor may be written by something that does not hold its bytes, if it keeps to its
+// size.
+func TestWriteValues(t *testing.T) {
+	tensor := Data{Name: "a", DType: "U8", Shape: []int64{3}, Values: bytes.NewBufferString("abc")}
+	var b bytes.Buffer
+	if err := Write(&b, nil, []Data{tensor}); err != nil {
+		t.Fatal(err)
+	}
+	f := open(t, b.Bytes())
+	raw, err := f.Bytes("a")
+	if err != nil || string(raw) != "abc" {
+		t.Errorf("got %q, %v, want abc", raw, err)
+	}
+	if at := f.Offset("a"); string(b.Bytes()[at:]) != "abc" {
+		t.Errorf("offset %d of %d bytes is not where the tensor stands", at, b.Len())
+	}
+	for _, text := range []string{"", "ab", "abcd"} {
+		tensor.Values = bytes.NewBufferString(text)
+		err := Write(&bytes.Buffer{}, nil, []Data{tensor})
+		if err == nil || !strings.Contains(err.Error(), "needs 3 bytes, its values were") {
+			t.Errorf("values %q: got error %v", text, err)
+		}
+	}
+}

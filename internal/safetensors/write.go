@@ -18,6 +18,10 @@ type Data struct {
 	DType string
 	Shape []int64
 	Bytes []byte // little-endian, outermost dimension first
+
+	// Values, where it is not nil, writes what would stand in Bytes: for tensors that
+	// nobody wants to hold a second time.
+	Values io.WriterTo
 }
 
 // entry is a tensor in the header.
@@ -42,9 +46,25 @@ func Write(w io.Writer, metadata map[string]string, tensors []Data) error {
 		return fmt.Errorf("safetensors: write header: %w", err)
 	}
 	for _, t := range sorted {
-		if _, err := w.Write(t.Bytes); err != nil {
+		if err := t.write(w); err != nil {
 			return fmt.Errorf("safetensors: write tensor %q: %w", t.Name, err)
 		}
+	}
+	return nil
+}
+
+// write writes as many bytes as the header promises.
+func (t Data) write(w io.Writer) error {
+	if t.Values == nil {
+		_, err := w.Write(t.Bytes)
+		return err
+	}
+	n, err := t.Values.WriteTo(w)
+	if err != nil {
+		return err
+	}
+	if want, err := sizeOf(t.DType, t.Shape); err != nil || n != want {
+		return fmt.Errorf("%s %v needs %d bytes, its values were %d", t.DType, t.Shape, want, n)
 	}
 	return nil
 }
@@ -61,14 +81,15 @@ func encodeHeader(metadata map[string]string, tensors []Data) ([]byte, error) {
 	seen := map[string]bool{metadataKey: true}
 	end := int64(0)
 	for _, t := range tensors {
-		if err := t.check(seen); err != nil {
+		size, err := t.check(seen)
+		if err != nil {
 			return nil, fmt.Errorf("safetensors: write tensor %q: %w", t.Name, err)
 		}
 		e := entry{DType: t.DType, Shape: t.Shape}
 		if e.Shape == nil {
 			e.Shape = []int64{} // nil would become null
 		}
-		e.Offsets = [2]int64{end, end + int64(len(t.Bytes))}
+		e.Offsets = [2]int64{end, end + size}
 		end = e.Offsets[1]
 		if err := encodeField(header, t.Name, e); err != nil {
 			return nil, err
@@ -105,21 +126,22 @@ func encodeField(header *bytes.Buffer, key string, value any) error {
 	return nil
 }
 
-// check refuses what Open would refuse, and notes the name in seen.
-func (t Data) check(seen map[string]bool) error {
+// check refuses what Open would refuse, and notes the name in seen. It returns the
+// tensor's size.
+func (t Data) check(seen map[string]bool) (int64, error) {
 	if seen[t.Name] {
-		return errors.New("the name is taken")
+		return 0, errors.New("the name is taken")
 	}
 	seen[t.Name] = true
 	if !utf8.ValidString(t.Name) {
-		return errors.New("the name is not UTF-8 text")
+		return 0, errors.New("the name is not UTF-8 text")
 	}
 	want, err := sizeOf(t.DType, t.Shape)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	if want != int64(len(t.Bytes)) {
-		return fmt.Errorf("%s %v needs %d bytes, not %d", t.DType, t.Shape, want, len(t.Bytes))
+	if t.Values == nil && want != int64(len(t.Bytes)) {
+		return 0, fmt.Errorf("%s %v needs %d bytes, not %d", t.DType, t.Shape, want, len(t.Bytes))
 	}
-	return nil
+	return want, nil
 }
