@@ -70,6 +70,7 @@ func (c *cell) time(r *Row) {
 	ms := c.window.times()
 	r.StepMsMedian, r.StepMsP10 = new(quantile(ms, 0.5)), new(quantile(ms, 0.1))
 	r.StepMsP90 = new(quantile(ms, 0.9))
+	r.StepMsMean = new(milliseconds(c.window.total().Wall) / float64(len(ms)))
 	if *r.StepMsMedian > 0 {
 		r.TokensPerS = new(float64(c.Tokens) * 1000 / *r.StepMsMedian)
 	}
@@ -101,11 +102,12 @@ func (c *cell) limit(r *Row) {
 	}
 	r.BeladyUploads = &uploads
 	steps := len(c.window.steps)
-	if l := newLimit(c.Ceilings, steps, demands); l != nil && *r.StepMsMedian > 0 {
+	wall := milliseconds(c.window.total().Wall)
+	if l := newLimit(c.Ceilings, steps, demands); l != nil && wall > 0 {
 		r.LimitMs, r.LimitBy, r.ChainMs = &l.ms, &l.by, &l.chain
-		r.LimitFraction = new(l.ms / *r.StepMsMedian)
+		r.LimitFraction = new(l.ms / *r.StepMsMean) // both are means: a median is no bound
 	}
-	if wall := milliseconds(c.window.total().Wall); c.Ceilings.LinkGBs > 0 && wall > 0 {
+	if c.Ceilings.LinkGBs > 0 && wall > 0 {
 		r.LinkFraction = new(float64(c.window.moved) / (c.Ceilings.LinkGBs * 1e6 * wall))
 	}
 }

@@ -119,10 +119,9 @@ func newWorkload(r *Row) (*workload, error) {
 	if err != nil {
 		return nil, fmt.Errorf("routing %s cannot be generated again: %w", r.Routing, err)
 	}
-	warm := warmUpSteps(r.Mode)
 	ids := make([]uint32, r.Layers*r.Tokens*r.TopK)
-	for step := range warm + *r.Steps {
-		if step == warm {
+	for step := range warmUpSteps + *r.Steps {
+		if step == warmUpSteps {
 			w.from = len(w.groups)
 		}
 		if err := routing.Fill(step, r.Tokens, ids); err != nil {

@@ -107,26 +107,11 @@ func newJob(b moe.Backend, spec Spec, o Observer) (*job, error) {
 		Spec: spec, shape: spec.Model.Shape(), backend: b, observer: o,
 		env: newEnvironment(time.Now(), spec.RunID),
 	}
-	var err error
-	if j.slots, err = spec.Budget.Slots(j.shape, j.free()); err != nil {
+	if err := j.place(); err != nil {
 		return nil, err
 	}
 	j.feed, j.check = newFeed(&j.Spec), newCheck(&j.Spec)
 	return j, nil
-}
-
-// free is the device memory that an automatic budget may take: what is left after the
-// gates, about a step's activations, some headroom for the driver, and, where the bank
-// takes the same memory, the bank.
-func (j *job) free() int64 {
-	s, d := j.shape, j.backend.Device()
-	gates := 4 * int64(s.Layers) * int64(s.Experts) * int64(s.DModel)
-	perToken := 4 * int64(4*s.DModel+s.TopK*(s.DModel+s.DHidden))
-	free := d.MemBytes - d.MemBytes/16 - gates - perToken*int64(j.Tokens)
-	if d.Unified && j.MemoryLimit == 0 {
-		free -= s.BankBytes()
-	}
-	return free
 }
 
 // notes are what should be known at start.

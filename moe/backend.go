@@ -64,6 +64,9 @@ type Backend interface {
 	// Measure returns the device's ceilings: a short measurement of device read,
 	// link and arithmetic rates. The caller caches them.
 	Measure(ctx context.Context) (hardware.Ceilings, error)
+	// WorkBytes is about what a runner for steps of so many tokens takes of device memory
+	// besides its slots: gates and activations, rather more than less.
+	WorkBytes(s Shape, tokens int) int64
 	// NewRunner takes the device memory that cfg needs; where it does not fit the
 	// error is a *OutOfMemoryError.
 	NewRunner(cfg RunConfig) (Runner, error)
@@ -137,6 +140,13 @@ type Runner interface {
 	// DeviceBytes is the most device memory taken so far.
 	DeviceBytes() int64
 	Close() error
+}
+
+// DeviceLostError is what the errors of a lost device have in common: every later call
+// fails likewise, and only another backend cures it. Find it with errors.As.
+type DeviceLostError interface {
+	error
+	DeviceLost()
 }
 
 // OutOfMemoryError tells that device memory does not suffice.

@@ -53,11 +53,22 @@ func (b *backend) Device() moe.Device {
 // errStuck tells that a device never finished what it was given.
 var errStuck = errors.New("vulkan: the device is still at work on an earlier step")
 
-// WorkBytes is the device memory that a runner takes besides its pool.
+// WorkBytes is the device memory that a runner takes besides its pool. Where the host's
+// memory is the device's, its part counts too, with what a captured step takes.
 func (b *backend) WorkBytes(s moe.Shape, tokens int) int64 {
-	var m memory
-	m.take(moe.RunConfig{Shape: s, MaxTokens: tokens}, s.Layers)
+	m := countMemory(s, tokens)
+	if b.device.Info().Unified {
+		return m.local + m.host
+	}
 	return m.local
+}
+
+// countMemory is a runner's memory without a device: only its sizes are there.
+func countMemory(s moe.Shape, tokens int) *memory {
+	m := new(memory)
+	m.take(moe.RunConfig{Shape: s, MaxTokens: tokens}, s.Layers)
+	_ = m.capture(s, tokens) // which cannot fail: nothing is allocated
+	return m
 }
 
 // CheckShape says what the kernels cannot run, for all modes at once.

@@ -143,7 +143,7 @@ func TestAgainstReference(t *testing.T) {
 // verify checks a captured step against the float64 reference.
 func verify(t *testing.T, g *rig, b *moe.Batch) {
 	t.Helper()
-	v, err := moe.Verify(g.bank.Model(), b)
+	v, err := moe.Verify(t.Context(), g.bank.Model(), b)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -292,13 +292,20 @@ func TestWorkBytes(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, said := r.DeviceBytes()-s.ExpertBytes(), b.WorkBytes(s, tokens)
+			m := countMemory(s, tokens)
+			got, said := r.DeviceBytes()-s.ExpertBytes(), m.local
 			if err := r.Close(); err != nil {
 				t.Error(err)
 			}
 			const pages = 24 << 16 // each buffer is counted as a driver may round it up
 			if got > said || got < said-pages {
 				t.Errorf("%d layers, %d tokens: took %d bytes, %d were announced", s.Layers, tokens, got, said)
+			}
+			if b.device.Info().Unified {
+				said += m.host
+			}
+			if got := b.WorkBytes(s, tokens); got != said {
+				t.Errorf("%d layers, %d tokens: got %d bytes, want %d", s.Layers, tokens, got, said)
 			}
 		}
 	}
