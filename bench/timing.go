@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"time"
 
 	"ufm/internal/hardware"
@@ -24,6 +25,9 @@ const (
 // simulator's clock needs besides the ceilings. It takes some seconds.
 func MeasureTiming(ctx context.Context, b moe.Backend) (*hardware.Timing, error) {
 	t := &hardware.Timing{Copies: copiesOf(b)}
+	if t.Copies == hardware.ByCores {
+		t.Cores = runtime.GOMAXPROCS(0)
+	}
 	shape := moe.Shape{Layers: 1, Experts: timingExperts, TopK: 1, DModel: 2048, DHidden: 8192}
 	if d := b.Device(); d.Unified {
 		shape.DModel, shape.DHidden = 1024, 2048 // 16 MiB an expert: beyond the caches together

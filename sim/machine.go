@@ -84,7 +84,7 @@ func (m *Machine) speeds() (*speeds, error) {
 		s.copyWait, s.op = 0, 0 // part of what was measured
 	}
 	if s.copies == hardware.ByCores {
-		s.turn = 0 // the host is the device
+		s.turn, s.cores = 0, float64(max(1, d.Timing.Cores)) // the host is the device
 	}
 	return s, nil
 }

@@ -5,6 +5,7 @@ package hardware
 // them with everything resident.
 type Timing struct {
 	Copies Copies `json:"copies"`
+	Cores  int    `json:"cores,omitempty"` // that compute and copies share
 	// LayerUs and TokenUs are the device's time for what a layer does besides its
 	// experts (router, grouping, combine): of any layer, and more for each token and
 	// thousand dimensions of the model.
