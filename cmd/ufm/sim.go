@@ -46,8 +46,14 @@ func simFlags() []cli.Flag {
 			Usage: "compare an event log of ufm run --events with a replay"},
 		&cli.StringFlag{Category: checks, Name: "predict",
 			Usage: "set rows of ufm run --format jsonl beside what the time model says of them"},
+		&cli.BoolFlag{Category: checks, Name: "numerics",
+			Usage: "run a small model on --backend and compare every tensor with a float64 reference"},
+		&cli.StringFlag{Category: checks, Name: "backend", Value: "auto", Usage: "auto, vulkan or cpu"},
+		&cli.StringFlag{Category: checks, Name: "device", Usage: "Vulkan device: index or part of its name"},
 		&cli.BoolFlag{Category: checks, Name: "list", Usage: "list the policies"},
 
+		&cli.StringFlag{Category: output, Name: "plot",
+			Usage: "folder for plots of hit rate against slots"},
 		&cli.StringFlag{Category: output, Name: "format", Value: "table",
 			Usage: "table, json, jsonl or csv"},
 	})
@@ -66,6 +72,7 @@ func simAction(c *cli.Context) error {
 		{"check", checkAction},
 		{"list", listAction},
 		{"predict", predictAction},
+		{"numerics", numericsAction},
 	} {
 		if !c.IsSet(instead.flag) {
 			continue

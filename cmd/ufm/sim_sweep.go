@@ -2,7 +2,9 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"path/filepath"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
@@ -27,7 +29,44 @@ func sweepAction(c *cli.Context) error {
 	if err != nil && len(rows) == 0 {
 		return err
 	}
-	return errors.Join(err, bench.WriteSim(c.App.Writer, c.String("format"), rows))
+	return errors.Join(err, bench.WriteSim(c.App.Writer, c.String("format"), rows),
+		drawSweep(c, sweep, rows), tellTimes(c, rows))
+}
+
+// drawSweep draws the rows where --plot asks for it.
+func drawSweep(c *cli.Context, s *sim.Sweep, rows []sim.Row) error {
+	if !c.IsSet("plot") {
+		return nil
+	}
+	files, err := bench.PlotSim(c.String("plot"), s.Traces, rows)
+	for _, f := range files {
+		tell(c, "wrote "+f)
+	}
+	return err
+}
+
+// tellTimes tells how busy the link was and where the stalls were, which rows have no
+// columns for.
+func tellTimes(c *cli.Context, rows []sim.Row) error {
+	if c.String("format") != "table" {
+		return nil
+	}
+	for _, r := range rows {
+		if r.LayerStalls == nil {
+			continue
+		}
+		worst := slices.Index(r.LayerStalls, slices.Max(r.LayerStalls))
+		line := fmt.Sprintf("ufm: %s, %s, %d slots: link busy %.1f %% of the time; stall a step by layer,",
+			r.Trace, r.Policy, r.Slots, 100*r.LinkUse)
+		line += fmt.Sprintf(" worst %d:", worst)
+		for _, ms := range r.LayerStalls {
+			line += fmt.Sprintf(" %.3g", ms)
+		}
+		if _, err := fmt.Fprintln(c.App.ErrWriter, line+" ms"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // newSweep reads the flags first, so that a mistake in them is found before a long trace
@@ -39,6 +78,9 @@ func newSweep(c *cli.Context) (s *sim.Sweep, err error) {
 	s = &sim.Sweep{
 		Slots: c.String("slots"), Flat: c.Bool("flat"), Curve: c.Bool("mrc"),
 		Prefetch: c.String("prefetch"), Seed: c.Uint64("seed"),
+	}
+	if c.IsSet("plot") && !c.IsSet("slots") {
+		s.Slots = "1%-100%*1.25"
 	}
 	if s.Curve {
 		if err := curveAlone(c); err != nil {
