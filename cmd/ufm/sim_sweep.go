@@ -90,6 +90,9 @@ func newSweep(c *cli.Context) (s *sim.Sweep, err error) {
 			s.Slots = ""
 		}
 	}
+	if _, _, err := sim.ParseSlots(s.Slots, 1); err != nil && !(s.Curve && s.Slots == "") {
+		return nil, flagError("slots", err)
+	}
 	if err := s.Validate(); err != nil {
 		return nil, usageError{err}
 	}
