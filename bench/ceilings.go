@@ -19,16 +19,24 @@ func Ceilings(ctx context.Context, b moe.Backend, cache hardware.Cache) (hardwar
 	return measure(ctx, b, cache, b.Measure)
 }
 
-// MeasureCeilings measures all rates of b's device and keeps them.
+// MeasureCeilings measures all rates of b's device, those of its own kernels too, and
+// keeps them.
 func MeasureCeilings(
 	ctx context.Context, b moe.Backend, cache hardware.Cache,
 ) (hardware.Ceilings, error) {
+	ceilings := b.Measure
 	if all, ok := b.(interface {
 		MeasureAll(ctx context.Context) (hardware.Ceilings, error)
 	}); ok {
-		return measure(ctx, b, cache, all.MeasureAll)
+		ceilings = all.MeasureAll
 	}
-	return measure(ctx, b, cache, b.Measure)
+	return measure(ctx, b, cache, func(ctx context.Context) (hardware.Ceilings, error) {
+		c, err := ceilings(ctx)
+		if err == nil {
+			c.Timing, err = MeasureTiming(ctx, b)
+		}
+		return c, err
+	})
 }
 
 func measure(

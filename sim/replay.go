@@ -24,7 +24,16 @@ type Options struct {
 	Order  pager.Order // zero: resident-first
 	From   int         // first group that is counted; those before it only fill the pool
 	Log    io.Writer   // gets the event log, of all groups; nil: none
-	Seed   uint64      // for the log's header
+	Seed   uint64      // for the log's header, and for what is drawn
+
+	// Machine makes the clock run: Result.Times tells what passed on it. Nil: no time.
+	Machine *Machine
+	// Tokens are those that each group's layer was given; nil: one.
+	Tokens []int32
+	// Resident begins with every expert in the pool, which must have room for all.
+	Resident bool
+	// Prefetch asks for experts ahead of their groups; nil: nothing does.
+	Prefetch Prefetcher
 }
 
 // Result is what a replay did.
@@ -32,6 +41,7 @@ type Result struct {
 	Policy string      // with its parameters
 	Slots  int         // that took effect
 	Stats  pager.Stats // of the groups from Options.From on
+	Times  *Times      // likewise; nil without a Machine
 }
 
 // Groups returns the groups of a trace, step by step and layer by layer.
@@ -70,8 +80,17 @@ func Replay(shape pager.Shape, groups []pager.Group, opts Options) (Result, erro
 	if opts.Log == nil {
 		observe = nil
 	}
+	var time *clock
+	var uploader pager.Uploader
+	if opts.Machine != nil {
+		if time, err = newClock(opts.Machine, shape, min(opts.Slots, shape.Universe())); err != nil {
+			return Result{}, err
+		}
+		uploader = time
+	}
 	p, err := pager.New(pager.Options{
-		Shape: shape, Slots: opts.Slots, Policy: policy, Order: opts.Order, Observe: observe,
+		Shape: shape, Slots: opts.Slots, Policy: policy, Order: opts.Order,
+		Uploader: uploader, Observe: observe,
 	})
 	if err != nil {
 		return Result{}, err
@@ -81,12 +100,30 @@ func Replay(shape pager.Shape, groups []pager.Group, opts Options) (Result, erro
 		header.Policy = policyName(opts, policy)
 		log = pager.NewLog(opts.Log, header)
 	}
-	before, err := requestAll(p, groups, opts.From)
+	ahead := opts.Prefetch
+	if ahead != nil {
+		ahead.start(shape, groups, opts.Seed)
+	}
+	if opts.Resident {
+		if err := fillPool(p, time); err != nil {
+			return Result{}, err
+		}
+	}
+	var before pager.Stats
+	if time == nil && ahead == nil {
+		before, err = requestAll(p, groups, opts.From)
+	} else {
+		before, err = requestTimed(p, groups, &opts, time)
+	}
 	if err == nil && log != nil {
 		err = log.Close()
 	}
 	r := Result{
 		Policy: policyName(opts, policy), Slots: p.Slots(), Stats: p.Stats().Sub(before),
+	}
+	if time != nil {
+		time.endStep()
+		r.Times = &time.times
 	}
 	return r, err
 }

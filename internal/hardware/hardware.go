@@ -30,6 +30,9 @@ type Ceilings struct {
 	// allocation "fails", or it "spills" into host memory.
 	OverAllocation string `json:"over_allocation,omitempty"`
 
+	Timing  *Timing           `json:"timing,omitempty"`
+	Sources map[string]string `json:"sources,omitempty"` // of a shipped profile's figures
+
 	// Cramped tells that there was too little memory to see past the device's caches:
 	// good enough for the run that left so little, but not kept.
 	Cramped bool `json:"-"`
