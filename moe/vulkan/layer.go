@@ -161,7 +161,7 @@ func (r *runner) recordOp(o op, p pager.Plan, b *moe.Batch, l int, last bool) er
 	if o.upload {
 		return r.recordUpload(o, accesses)
 	}
-	c, err := r.compute.begin(o.afterWrite != transfers{})
+	c, err := r.compute.begin(!accesses[0].Hit)
 	if err != nil {
 		return err
 	}
