@@ -199,6 +199,15 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// whole is all of it, without the prefix that a command gives its lines.
+func (t *tail) whole() string {
+	lines := strings.Split(strings.TrimSpace(string(t.text)), "\n")
+	for i, line := range lines {
+		lines[i] = strings.TrimPrefix(line, "ufm: ")
+	}
+	return strings.Join(lines, "\n")
+}
+
 // last is the line that tells most: a runtime's first words before its stacks, else the
 // last line.
 func (t *tail) last() string {

@@ -152,3 +152,13 @@ func byBank(cells []Cell) []Cell {
 	slices.SortStableFunc(cells, func(a, b Cell) int { return first[a.bankKey()] - first[b.bankKey()] })
 	return cells
 }
+
+// About says what a built-in preset is for; "" for any other.
+func About(name string) string {
+	var p preset
+	text, err := builtIn.ReadFile("presets/" + name + ".toml")
+	if err != nil || toml.Unmarshal(text, &p) != nil {
+		return ""
+	}
+	return strings.ReplaceAll(p.About, "\n", " ")
+}

@@ -91,7 +91,7 @@ func describe(ctx context.Context, o Options, observer Observer) (m Machine, err
 	})
 	if err == nil && !found {
 		err = &ChildError{Code: p.command.ProcessState.ExitCode(), Text: v.text}
-		if said := string(p.stderr.text); said != "" && p.command.ProcessState.ExitCode() > 0 {
+		if said := p.stderr.whole(); said != "" && p.command.ProcessState.ExitCode() > 0 {
 			err = &ChildError{Code: p.command.ProcessState.ExitCode(), Text: said}
 		}
 	}

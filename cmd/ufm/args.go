@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -16,8 +17,17 @@ func flagsFirst(app *cli.App, args []string) []string {
 	if command == nil {
 		return args
 	}
+	words := 2 // that name the command
+	for words < len(args) {
+		sub := subcommand(command, args[words])
+		if sub == nil {
+			break
+		}
+		command = sub
+		words++
+	}
 	var flags, plain []string
-	for rest := args[2:]; len(rest) > 0; {
+	for rest := args[words:]; len(rest) > 0; {
 		if rest[0] == "--" {
 			plain = append(plain, rest[1:]...)
 			break
@@ -31,11 +41,20 @@ func flagsFirst(app *cli.App, args []string) []string {
 		}
 		rest = rest[n:]
 	}
-	reordered := append([]string{args[0], args[1]}, flags...)
+	reordered := append(slices.Clone(args[:words]), flags...)
 	if len(plain) > 0 {
 		reordered = append(append(reordered, "--"), plain...)
 	}
 	return reordered
+}
+
+func subcommand(c *cli.Command, name string) *cli.Command {
+	for _, sub := range c.Subcommands {
+		if sub.HasName(name) {
+			return sub
+		}
+	}
+	return nil
 }
 
 // flagLength is the number of words that the flag at the start of args takes: none if

@@ -38,13 +38,21 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		ExitErrHandler:  func(*cli.Context, error) {}, // report does it
 		OnUsageError:    usageFailed,
 		Action:          noCommand,
-		Commands:        []*cli.Command{infoCommand(), runCommand(), simCommand()},
+		Commands: []*cli.Command{
+			infoCommand(), runCommand(), simCommand(), benchCommand(), benchCellsCommand(),
+		},
 	}
-	for _, c := range app.Commands {
+	takeOver(app.Commands)
+	return app
+}
+
+// takeOver makes commands leave errors and help to this program.
+func takeOver(commands []*cli.Command) {
+	for _, c := range commands {
 		c.OnUsageError = usageFailed
 		c.HideHelpCommand = true
+		takeOver(c.Subcommands)
 	}
-	return app
 }
 
 // noCommand is what ufm does without a sub-command that it knows.
