@@ -129,8 +129,8 @@ func environment(e sweep.Environment) []pair {
 		{"system", fmt.Sprintf("%s, kernel %s, %s", m.Host.OS, m.Host.Kernel, m.Host.GoVersion)},
 		{"commit", commit},
 		{"started", e.Started.Format(time.RFC3339)},
-		{"ceilings", fmt.Sprintf("read %.4g GB/s, link %.4g GB/s, back %.4g GB/s, f32 %.4g TFLOP/s",
-			m.Ceilings.ReadGBs, m.Ceilings.LinkGBs, m.Ceilings.LinkBackGBs, m.Ceilings.F32TFlops)},
+		{"ceilings", fmt.Sprintf("read %.4g GB/s, link %.4g GB/s, f32 %.4g TFLOP/s",
+			m.Ceilings.ReadGBs, m.Ceilings.LinkGBs, m.Ceilings.F32TFlops)},
 	}
 	for _, c := range m.Cards {
 		pairs = append(pairs, pair{"card before", cardInWords(c)})

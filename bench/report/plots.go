@@ -42,7 +42,7 @@ var drawings = []drawing{
 }
 
 const (
-	plotWidth  = 6.6 * vg.Inch
+	plotWidth  = 6.4 * vg.Inch
 	plotHeight = 4.2 * vg.Inch
 )
 
@@ -104,15 +104,9 @@ func lined(t theme, p *plot.Plot, all []series) (*plot.Plot, error) {
 	if len(all) == 0 || len(all) > maxSeries {
 		return nil, nil
 	}
-	return p, t.draw(p, all)
-}
-
-func logY(p *plot.Plot) {
-	p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
-}
-
-func logX(p *plot.Plot) {
-	p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
+	err := t.draw(p, all)
+	makeRoom(&p.Y, len(all))
+	return p, err
 }
 
 // drawThroughput has the published series beside ours, where the shapes are the same.
@@ -150,11 +144,16 @@ func drawMemory(g group, t theme, title string) (*plot.Plot, error) {
 	if !g.varies("bank_bytes") {
 		return nil, nil
 	}
-	p := newPlot(t, title, "bank, GiB", "peak device memory, GiB")
-	all := g.lines("bank_bytes", scaled("peak_device_bytes", 1.0/(1<<30)))
+	unit, scale := "MiB", 1<<20
+	if g.rows[len(g.rows)-1].BankBytes > 2<<30 {
+		unit, scale = "GiB", 1<<30
+	}
+	p := newPlot(t, title, "bank, "+unit, "peak device memory, "+unit)
+	all := g.lines("bank_bytes", column("peak_device_bytes"))
 	for _, s := range all {
 		for i := range s.points {
-			s.points[i].X /= 1 << 30
+			s.points[i].X /= float64(scale)
+			s.points[i].Y /= float64(scale)
 		}
 	}
 	p.Y.Min = 0
@@ -202,6 +201,7 @@ func drawRoofline(g group, t theme, title string) (*plot.Plot, error) {
 	p.Add(diagonal)
 	p.Legend.Add("limit reached", diagonal)
 	p.Legend.Left = true
+	makeRoom(&p.Y, len(all)+1)
 	return p, nil
 }
 
@@ -227,7 +227,6 @@ func drawHits(g group, t theme, title string) (*plot.Plot, error) {
 		s.label, s.dashed, s.colour = "belady, on what "+s.label+" was asked", true, len(modeColours)+s.colour
 		all = append(all, s)
 	}
-	p.Legend.Top, p.Legend.Left = false, false
 	return lined(t, p, all)
 }
 
@@ -251,7 +250,6 @@ func drawBudget(g group, t theme, title string) (*plot.Plot, error) {
 		s.label, s.dashed, s.colour = "limit of "+s.label, true, len(modeColours)+s.colour
 		all = append(all, s)
 	}
-	p.Legend.Top, p.Legend.Left = false, false
 	return lined(t, p, all)
 }
 

@@ -89,14 +89,6 @@ func column(name string) func(bench.Row) (float64, bool) {
 	return func(r bench.Row) (float64, bool) { return r.Float(name) }
 }
 
-// scaled is a column in another unit.
-func scaled(name string, by float64) func(bench.Row) (float64, bool) {
-	return func(r bench.Row) (float64, bool) {
-		v, ok := r.Float(name)
-		return v * by, ok
-	}
-}
-
 var shapes = []draw.GlyphDrawer{
 	draw.CircleGlyph{}, draw.SquareGlyph{}, draw.TriangleGlyph{}, draw.PyramidGlyph{},
 	draw.RingGlyph{}, draw.BoxGlyph{}, draw.CrossGlyph{}, draw.PlusGlyph{},

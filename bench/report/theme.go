@@ -53,7 +53,7 @@ func newPlot(t theme, title, x, y string) *plot.Plot {
 		&p.X.Tick.Label, &p.Y.Tick.Label, &p.Legend.TextStyle,
 	} {
 		style.Color = t.fore
-		style.Font = font.Font{Typeface: "Liberation", Variant: "Sans", Size: vg.Points(11)}
+		style.Font = font.Font{Typeface: "Liberation", Variant: "Sans", Size: vg.Points(12)}
 	}
 	for _, axis := range []*plot.Axis{&p.X, &p.Y} {
 		axis.LineStyle.Color, axis.Tick.LineStyle.Color = t.fore, t.fore

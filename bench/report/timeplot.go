@@ -39,9 +39,9 @@ func drawTime(g group, t theme, title string) (*plot.Plot, error) {
 	}
 	p.NominalY(g.names(rows)...)
 	p.X.Min = 0
-	p.Legend.Top = true
 	p.X.Max = max(p.X.Max, 100) * 1.05
-	p.Y.Max += 0.2 * float64(len(rows)) // room for the legend
+	p.Y.Min, p.Y.Max = -0.6, float64(len(rows))-0.4
+	makeRoom(&p.Y, len(parts))
 	return p, nil
 }
 

@@ -61,10 +61,9 @@ func Write(dir string) error {
 func htmlTemplate() *template.Template {
 	return template.Must(template.New(HTMLFile).Funcs(template.FuncMap{
 		// An image of its own keeps the styles of plots apart from each other and the page.
-		"image": func(svg []byte) template.URL {
-			return template.URL("data:image/svg+xml;base64," + base64.StdEncoding.EncodeToString(svg))
-		},
-		"words": words, "speed": speed, "numeric": numeric,
+		"image":    func(svg []byte) template.URL { return template.URL(dataURL(svg)) },
+		"imageSet": func(svg []byte) template.Srcset { return template.Srcset(dataURL(svg)) },
+		"words":    words, "speed": speed, "numeric": numeric,
 	}).Parse(htmlText))
 }
 
@@ -74,6 +73,10 @@ func markdownTemplate() *textTemplate.Template {
 		"row":  func(cells []string) string { return "| " + strings.Join(cells, " | ") + " |" },
 		"rule": func(cells []string) string { return strings.Repeat("|---", len(cells)) + "|" },
 	}).Parse(markdownText))
+}
+
+func dataURL(svg []byte) string {
+	return "data:image/svg+xml;base64," + base64.StdEncoding.EncodeToString(svg)
 }
 
 // words are a column's name for people.
