@@ -1,13 +1,12 @@
 package main
 
 import (
-	"ufm/internal/trace"
 	"ufm/moe"
 )
 
 // loadRouting opens the trace file of a routing.
 func loadRouting(path string) (*moe.RoutingTrace, error) {
-	t, err := trace.Open(path)
+	t, err := openTrace(path)
 	if err != nil {
 		return nil, err
 	}
