@@ -1,12 +1,13 @@
 package main
 
 import (
+	"ufm/internal/trace"
 	"ufm/moe"
 )
 
 // loadRouting opens the trace file of a routing.
 func loadRouting(path string) (*moe.RoutingTrace, error) {
-	t, err := openTrace(path)
+	t, err := trace.Open(path)
 	if err != nil {
 		return nil, err
 	}
