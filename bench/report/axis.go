@@ -42,6 +42,16 @@ func tickLabel(v float64) string {
 	return strconv.FormatFloat(v, 'g', 3, 64)
 }
 
+// widen gives logarithmic axes a length. A single value has none, and the library's
+// way to give it one leads below 0, where there are no logarithms.
+func widen(p *plot.Plot) {
+	for _, a := range []*plot.Axis{&p.X, &p.Y} {
+		if _, logarithmic := a.Scale.(plot.LogScale); logarithmic && a.Max <= a.Min*1.0001 {
+			a.Min, a.Max = a.Min/2, a.Max*2
+		}
+	}
+}
+
 // makeRoom raises an axis for a legend of so many lines at the top of the plot.
 func makeRoom(a *plot.Axis, lines int) {
 	part := min(0.6, 0.03+0.065*float64(lines))

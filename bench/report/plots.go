@@ -105,6 +105,7 @@ func lined(t theme, p *plot.Plot, all []series) (*plot.Plot, error) {
 		return nil, nil
 	}
 	err := t.draw(p, all)
+	widen(p)
 	makeRoom(&p.Y, len(all))
 	return p, err
 }
@@ -201,6 +202,7 @@ func drawRoofline(g group, t theme, title string) (*plot.Plot, error) {
 	p.Add(diagonal)
 	p.Legend.Add("limit reached", diagonal)
 	p.Legend.Left = true
+	widen(p)
 	makeRoom(&p.Y, len(all)+1)
 	return p, nil
 }

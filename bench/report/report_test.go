@@ -148,6 +148,25 @@ func TestIncomplete(t *testing.T) {
 	}
 }
 
+// A single value makes an axis without length, also one below 1 on a logarithm.
+func TestOneValue(t *testing.T) {
+	dir := newFolder(t, "seed", "batch")
+	r, err := load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range r.rows {
+		row := r.rows[0]
+		row.Experts, row.Tokens = r.rows[i].Experts, r.rows[i].Tokens
+		row.LimitMs, row.StepMsMedian, row.TokensPerS = new(1e-4), new(1e-4), new(0.5)
+		r.rows[i] = row
+	}
+	writeRows(t, dir, r.rows)
+	if err := Write(dir); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestGoBench(t *testing.T) {
 	dir := newFolder(t, "seed")
 	var b strings.Builder
