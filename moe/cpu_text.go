@@ -23,6 +23,8 @@ type cpuText struct {
 	turns  []float32 // (context, head_dim / 2, 2): cos and sin of a position's angles
 	length int       // of the sequence
 
+	pledged int64 // of the host's memory, by weights that are not there yet
+
 	workers []*textWorker
 	x       []float32 // (max tokens, d_model): the residual stream
 	packed  []float32 // (max tokens, widest input of a matrix): what the next product reads
@@ -90,6 +92,8 @@ func (b *cpuBackend) NewTextRunner(cfg TextConfig, m TextModel) (TextRunner, err
 		})
 	}
 	moe.ahead = r.ahead
+	r.pledged = int64(denseBytes(m))
+	b.pledged += r.pledged
 	return r, nil
 }
 
@@ -171,7 +175,19 @@ func (r *cpuText) Attach(ctx context.Context, b Bank) error {
 	if err := r.moe.Attach(ctx, b); err != nil {
 		return err
 	}
-	return r.dense.read(ctx, r.model, r.workers)
+	if err := r.dense.read(ctx, r.model, r.workers); err != nil {
+		return err
+	}
+	r.redeem()
+	return nil
+}
+
+// redeem ends the pledge: the weights are there, or will not come.
+func (r *cpuText) redeem() {
+	if r.moe.backend != nil {
+		r.moe.backend.pledged -= r.pledged
+		r.pledged = 0
+	}
 }
 
 func (r *cpuText) Reset() {
@@ -190,6 +206,7 @@ func (r *cpuText) Moved() int64 { return r.moe.Moved() }
 func (r *cpuText) DeviceBytes() int64 { return r.moe.DeviceBytes() }
 
 func (r *cpuText) Close() error {
+	r.redeem()
 	r.cache, r.dense = nil, cpuDense{}
 	return r.moe.Close()
 }

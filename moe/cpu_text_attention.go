@@ -21,7 +21,10 @@ type kvCache struct {
 
 func newKVCache(c Config, context int) kvCache {
 	bytes := int64(kvBytes(c, context) / 2)
-	return kvCache{newMemory(bytes), newMemory(bytes), pad(c.HeadDim), pad(context)}
+	cache := kvCache{newMemory(bytes), newMemory(bytes), pad(c.HeadDim), pad(context)}
+	clear(cache.keys) // writing makes the host take the pages, so that a bank is not promised them
+	clear(cache.values)
+	return cache
 }
 
 // kvBytes is what one layer's cache takes.

@@ -76,7 +76,7 @@ func (d *cpuDense) read(ctx context.Context, m TextModel, workers []*textWorker)
 	}
 	d.finalNorm = r.vector(FinalNorm, 0)
 	d.head = r.linear(Head, 0)
-	d.embedding = r.natural(Embedding, 0)
+	d.embedding = r.natural(Embedding, 0, newMemory(r.bytes(Embedding)))
 	return r.err
 }
 
@@ -85,6 +85,7 @@ type denseLoader struct {
 	ctx     context.Context
 	model   TextModel
 	workers []*textWorker
+	scratch []byte // a matrix in natural order, on its way to the kernel layout
 	err     error
 }
 
@@ -101,23 +102,30 @@ func (r *denseLoader) vector(kind DenseKind, layer int) []float32 {
 	return v
 }
 
+// bytes is the size of a matrix as the model has it.
+func (r *denseLoader) bytes(kind DenseKind) int64 {
+	out, in := r.model.Config().DenseShape(kind)
+	return int64(out) * int64(in) * int64(r.model.DenseDType().Size())
+}
+
 // natural reads a matrix as the model has it.
-func (r *denseLoader) natural(kind DenseKind, layer int) []byte {
+func (r *denseLoader) natural(kind DenseKind, layer int, raw []byte) []byte {
 	if r.err == nil {
 		r.err = r.ctx.Err()
 	}
-	if r.err != nil {
-		return nil
+	if r.err == nil {
+		r.err = r.model.FillDense(kind, layer, raw)
 	}
-	out, in := r.model.Config().DenseShape(kind)
-	raw := newMemory(int64(out) * int64(in) * int64(r.model.DenseDType().Size()))
-	r.err = r.model.FillDense(kind, layer, raw)
 	return raw
 }
 
 // linear reads a matrix and puts it into the kernel layout.
 func (r *denseLoader) linear(kind DenseKind, layer int) linear {
-	raw, t := r.natural(kind, layer), r.model.DenseDType()
+	size, t := r.bytes(kind), r.model.DenseDType()
+	if int64(len(r.scratch)) < size {
+		r.scratch = newMemory(size)
+	}
+	raw := r.natural(kind, layer, r.scratch[:size])
 	if r.err != nil {
 		return linear{}
 	}

@@ -58,6 +58,9 @@ func TestSyntheticTextLayout(t *testing.T) {
 func TestSyntheticTextWeights(t *testing.T) {
 	seen := map[float32]string{}
 	for dtype := F32; dtype <= BF16; dtype++ {
+		if raceDetector && dtype != BF16 {
+			continue
+		}
 		m, err := NewSyntheticText("qwen3-30b-a3b", 2, dtype, 1)
 		if err != nil {
 			t.Fatal(err)
