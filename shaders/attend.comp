@@ -10,6 +10,11 @@
 // Running maximum and sum of each row make the softmax stable: what was added up before a
 // larger score came is scaled down. Where one token has a long past, gl_NumWorkGroups.z
 // splits share it and merge.comp puts their results together.
+//
+// ONE serves a single token in one dispatch, with the work of rope.comp before and that of
+// merge.comp after it: each workgroup makes the queries that it needs; the newest key and value
+// are made by every workgroup whose split ends with them, and the last workgroup of a
+// group of heads, as an atomic counts them, puts the splits together.
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"
 
@@ -24,6 +29,28 @@ const uint GROUPS = THREADS / DIM4;             // DIM4 <= THREADS
 const uint LANES = THREADS / ROWS;              // that reduce one row; ROWS <= THREADS
 
 layout(push_constant, scalar) uniform Push {
+#ifdef ONE
+    uint64_t qkv;      // (parts, width): all queries, all keys, all values
+    uint64_t keys;     // (kv_heads, context, dim)
+    uint64_t values;   // (kv_heads, context, dim)
+    uint64_t turns;    // (context, dim/2): cosine and sine
+    uint64_t q_norm;   // (dim) or (heads, dim)
+    uint64_t k_norm;   // (dim) or (kv_heads, dim)
+    uint64_t dst;      // (heads, dim)
+    uint64_t acc;      // (splits, heads, dim), unscaled
+    uint64_t state;    // (splits, heads) of maximum and sum
+    uint64_t counters; // (groups of heads)
+    uint heads;
+    uint per_key;      // query heads that share a key head
+    uint parts;
+    uint width;
+    uint position;     // of the token
+    uint context;
+    uint span;         // positions of a split
+    uint norm;
+    float epsilon;
+    float scale;       // 1/√dim
+#else
     uint64_t q;        // (tokens, heads, dim)
     uint64_t keys;     // (kv_heads, context, dim)
     uint64_t values;   // (kv_heads, context, dim)
@@ -37,6 +64,7 @@ layout(push_constant, scalar) uniform Push {
     uint span;         // positions of a split
     uint stride;       // of a token in dst
     float scale;       // 1/√dim
+#endif
 } pc;
 
 layout(buffer_reference, std430, buffer_reference_align = 8) writeonly restrict buffer Vec2Out {
@@ -53,6 +81,147 @@ shared vec4 part[THREADS];
 
 #define NONE uintBitsToFloat(0xff800000u) // -infinity
 
+#ifdef ONE
+layout(buffer_reference, std430, buffer_reference_align = 8) readonly restrict buffer Vec2In {
+    vec2 v[];
+};
+layout(buffer_reference, std430, buffer_reference_align = 8) coherent buffer Vec2Shared {
+    vec2 v[];
+};
+layout(buffer_reference, std430, buffer_reference_align = 16) coherent buffer Vec4Shared {
+    vec4 v[];
+};
+layout(buffer_reference, std430, buffer_reference_align = 4) coherent buffer Counters {
+    uint v[];
+};
+const uint PER_HEAD = 1, WHOLE_ROW = 2; // pc.norm
+const uint HALF = DIM / 2;
+
+shared float raw[(HEADS + 1) * DIM]; // the queries, then the newest key
+shared vec4 newest[2 * DIM4];        // the newest key, then its value
+shared float squares[THREADS];
+shared float normed[HEADS + 1];
+shared bool last_;
+
+// projected adds up the parts of four elements.
+vec4 projected(uint i) {
+    vec4 v = vec4(0.0);
+    for (uint p = 0; p < pc.parts; p++) v += Vec4In(pc.qkv).v[p * (pc.width / 4) + i];
+    return v;
+}
+
+// totalOf is the sum of every thread's own.
+float totalOf(float own) {
+    const uint tid = gl_LocalInvocationID.x;
+    barrier();
+    squares[tid] = own;
+    barrier();
+    for (uint m = THREADS / 2; m > 0; m /= 2) {
+        if (tid < m) squares[tid] += squares[tid + m];
+        barrier();
+    }
+    return squares[0];
+}
+
+// rms is 1 / RMS of n projected elements from first on.
+float rms(uint first, uint n) {
+    float own = 0.0;
+    for (uint i = gl_LocalInvocationID.x; i < n / 4; i += THREADS) {
+        const vec4 v = projected(first / 4 + i);
+        own += dot(v, v);
+    }
+    return 1.0 / sqrt(totalOf(own) / float(n) + pc.epsilon);
+}
+
+// scaleRows leaves what each row of raw is to be multiplied by.
+void scaleRows(uint kv_heads) {
+    const uint tid = gl_LocalInvocationID.x;
+    if (pc.norm == WHOLE_ROW) {
+        const float q = rms(0, pc.heads * DIM), k = rms(pc.heads * DIM, kv_heads * DIM);
+        if (tid <= HEADS) normed[tid] = tid < HEADS ? q : k;
+    } else if (pc.norm == PER_HEAD) {
+        const uint lanes_ = THREADS / (HEADS + 1); // that add up one row
+        const uint row = tid / lanes_;
+        float own = 0.0;
+        if (row <= HEADS)
+            for (uint i = tid % lanes_; i < DIM; i += lanes_)
+                own = fma(raw[row * DIM + i], raw[row * DIM + i], own);
+        squares[tid] = own;
+        barrier();
+        if (tid <= HEADS) {
+            float sum = 0.0;
+            for (uint i = 0; i < lanes_; i++) sum += squares[tid * lanes_ + i];
+            normed[tid] = 1.0 / sqrt(sum / float(DIM) + pc.epsilon);
+        }
+    } else if (tid <= HEADS) {
+        normed[tid] = 1.0;
+    }
+    barrier();
+}
+
+// make leaves the queries in shared memory, norm and position applied, scaled, and the newest
+// key and value too; one workgroup writes those to the cache.
+void make(uint head0, bool keep) {
+    const uint tid = gl_LocalInvocationID.x;
+    const uint key = head0 / pc.per_key, kv_heads = pc.heads / pc.per_key;
+    const uint key0 = pc.heads + key, value0 = key0 + kv_heads; // rows of the projection
+    for (uint i = tid; i < (HEADS + 2) * DIM4; i += THREADS) {
+        const uint at = i % DIM4, row = i / DIM4;
+        const vec4 v = projected((row < HEADS ? head0 + row : row == HEADS ? key0 : value0) * DIM4 + at);
+        if (row > HEADS) newest[DIM4 + at] = v;
+        else [[unroll]] for (uint c = 0; c < 4; c++) raw[4 * i + c] = v[c];
+    }
+    barrier();
+    scaleRows(kv_heads);
+    for (uint i = tid; i < (HEADS + 1) * HALF; i += THREADS) {
+        const uint row = i / HALF, at = i % HALF;
+        float a = raw[row * DIM + at] * normed[row], b = raw[row * DIM + HALF + at] * normed[row];
+        if (pc.norm != 0) {
+            const bool query_ = row < HEADS;
+            const uint own = pc.norm != WHOLE_ROW ? 0 : (query_ ? head0 + row : key) * DIM;
+            FloatIn weight = FloatIn(query_ ? pc.q_norm : pc.k_norm);
+            a *= weight.v[own + at];
+            b *= weight.v[own + HALF + at];
+        }
+        const vec2 turn = Vec2In(pc.turns).v[pc.position * HALF + at];
+        const float scale = row < HEADS ? pc.scale : 1.0;
+        raw[row * DIM + at] = (a * turn.x - b * turn.y) * scale;
+        raw[row * DIM + HALF + at] = (b * turn.x + a * turn.y) * scale;
+    }
+    barrier();
+    for (uint i = tid; i < (HEADS + 1) * DIM4; i += THREADS) {
+        const vec4 v = vec4(raw[4 * i], raw[4 * i + 1], raw[4 * i + 2], raw[4 * i + 3]);
+        if (i < HEADS * DIM4) query[i] = v;
+        else newest[i - HEADS * DIM4] = v;
+    }
+    barrier();
+    const uint to = (key * pc.context + pc.position) * DIM4;
+    for (uint i = tid; keep && i < DIM4; i += THREADS) {
+        Vec4Out(pc.keys).v[to + i] = newest[i];
+        Vec4Out(pc.values).v[to + i] = newest[DIM4 + i];
+    }
+}
+
+// merge puts the splits of a group of heads together, as merge.comp does.
+void merge(uint head0) {
+    const uint splits = gl_NumWorkGroups.z;
+    Vec2Shared state = Vec2Shared(pc.state);
+    Vec4Shared acc = Vec4Shared(pc.acc);
+    for (uint i = gl_LocalInvocationID.x; i < HEADS * DIM4; i += THREADS) {
+        const uint head = head0 + i / DIM4;
+        float top = NONE, sum = 0.0;
+        vec4 v = vec4(0.0);
+        for (uint s = 0; s < splits; s++) top = max(top, state.v[s * pc.heads + head].x);
+        for (uint s = 0; s < splits; s++) {
+            const vec2 of = state.v[s * pc.heads + head];
+            const float w = exp(of.x - top);
+            sum = fma(w, of.y, sum);
+            v = fma(vec4(w), acc.v[(s * pc.heads + head) * DIM4 + i % DIM4], v);
+        }
+        Vec4Out(pc.dst).v[head * DIM4 + i % DIM4] = v / sum;
+    }
+}
+#else
 // fetch brings the rows' queries to shared memory, already scaled.
 void fetch(uint head0, uint token0) {
     for (uint i = gl_LocalInvocationID.x; i < ROWS * DIM4; i += THREADS) {
@@ -63,6 +232,7 @@ void fetch(uint head0, uint token0) {
         query[i] = v * pc.scale;
     }
 }
+#endif
 
 // scores computes one position against all rows; rows of earlier tokens do not see it.
 void scores(uint key0, uint at, uint last, uint token0) {
@@ -72,7 +242,12 @@ void scores(uint key0, uint at, uint last, uint token0) {
     if (at < last) {
         Vec4In keys = Vec4In(pc.keys);
         for (uint d = 0; d < DIM4; d++) {
-            const vec4 k = keys.v[(key0 + at) * DIM4 + d];
+            vec4 k;
+#ifdef ONE
+            if (at == pc.position) k = newest[d];
+            else
+#endif
+            k = keys.v[(key0 + at) * DIM4 + d];
             [[unroll]] for (uint r = 0; r < ROWS; r++) s[r] += dot(k, query[r * DIM4 + d]);
         }
     }
@@ -124,9 +299,13 @@ void main() {
     const uint split = gl_WorkGroupID.z, lane = tid % DIM4, group = tid / DIM4;
     const uint key0 = head0 / pc.per_key * pc.context;
     const uint first = split * pc.span;
+#ifdef ONE
+    const uint last = min(first + pc.span, pc.position + 1);
+    make(head0, last == pc.position + 1 && head0 % pc.per_key == 0);
+#else
     const uint last = min(first + pc.span, pc.position + min(token0 + TOKENS, pc.tokens));
-
     fetch(head0, token0);
+#endif
     if (tid < ROWS) {
         highest[tid] = NONE;
         total[tid] = 0.0;
@@ -143,7 +322,12 @@ void main() {
         Vec4In values = Vec4In(pc.values);
         if (group < GROUPS) {
             for (uint i = group; i < there; i += GROUPS) {
-                const vec4 v = values.v[(key0 + base + i) * DIM4 + lane];
+                vec4 v;
+#ifdef ONE
+                if (base + i == pc.position) v = newest[DIM4 + lane];
+                else
+#endif
+                v = values.v[(key0 + base + i) * DIM4 + lane];
                 [[unroll]] for (uint r = 0; r < ROWS; r++)
                     acc[r] = fma(vec4(score[r * THREADS + i]), v, acc[r]);
             }
@@ -153,10 +337,26 @@ void main() {
 
     const bool whole = gl_NumWorkGroups.z == 1;
     for (uint r = 0; r < ROWS; r++) { // the groups' shares of the positions, in their order
-        const uint token = token0 + r / HEADS, head = head0 + r % HEADS;
+        const uint head = head0 + r % HEADS;
+#ifndef ONE
+        const uint token = token0 + r / HEADS;
+#endif
         [[unroll]] for (uint i = 0; i < ROWS; i++)
             if (i == r) part[tid] = acc[i];
         barrier();
+#ifdef ONE
+        if (tid < DIM4) {
+            vec4 v = part[tid];
+            for (uint g = 1; g < GROUPS; g++) v += part[g * DIM4 + tid];
+            if (whole) {
+                Vec4Out(pc.dst).v[head * DIM4 + tid] = v / total[r];
+            } else {
+                const uint row = split * pc.heads + head;
+                Vec4Shared(pc.acc).v[row * DIM4 + tid] = v;
+                if (tid == 0) Vec2Shared(pc.state).v[row] = vec2(highest[r], total[r]);
+            }
+        }
+#else
         if (tid < DIM4 && token < pc.tokens) {
             vec4 v = part[tid];
             for (uint g = 1; g < GROUPS; g++) v += part[g * DIM4 + tid];
@@ -168,6 +368,21 @@ void main() {
                 if (tid == 0) Vec2Out(pc.state).v[row] = vec2(highest[r], total[r]);
             }
         }
+#endif
         barrier();
     }
+#ifdef ONE
+    if (whole) return;
+    memoryBarrierBuffer();
+    barrier();
+    if (tid == 0) {
+        Counters done = Counters(pc.counters);
+        last_ = atomicAdd(done.v[gl_WorkGroupID.x], 1) + 1 == gl_NumWorkGroups.z;
+        if (last_) done.v[gl_WorkGroupID.x] = 0; // for the next layer
+    }
+    barrier();
+    if (!last_) return;
+    memoryBarrierBuffer();
+    merge(head0);
+#endif
 }

@@ -56,7 +56,9 @@ func Variants() []Variant {
 		Variant{"add_experts", "residual.comp", []string{"EXPERTS"}},
 		Variant{"rope", "rope.comp", nil},
 		Variant{"attend", "attend.comp", nil},
-		Variant{"merge", "merge.comp", nil})
+		Variant{"attend_one", "attend.comp", []string{"ONE"}},
+		Variant{"merge", "merge.comp", nil},
+		Variant{"route", "route.comp", nil})
 }
 
 // Flags are the compiler's, for every variant.

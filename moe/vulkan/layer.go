@@ -14,6 +14,10 @@ import (
 // recordRouter records everything that leads to the layer's groups: gate product,
 // top-k, grouping of rows by expert, gathering of inputs.
 func (r *runner) recordRouter(c *vk.Commands, b *moe.Batch, l int) {
+	if r.text != nil && r.text.single() {
+		r.text.recordRoute(c, b, l)
+		return
+	}
 	s, m, k := r.cfg.Shape, r.memory, r.kernels
 	in, tokens := r.layout.In, b.Tokens
 	choices := tokens * s.TopK

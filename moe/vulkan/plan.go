@@ -52,6 +52,10 @@ func (r *runner) writeSlots() bool {
 
 // recordPlanned records the experts of a layer that the device has planned.
 func (r *runner) recordPlanned(c *vk.Commands) {
+	if r.text != nil && r.text.single() {
+		r.text.recordSingle(c)
+		return
+	}
 	m, k := r.memory, r.kernels
 	n := len(k.up.pipelines)
 	for i, p := range []*product{&k.up, &k.down} {

@@ -144,7 +144,7 @@ func benchPieces(b *testing.B, r *textRunner) {
 		{"qkv", layers(func(c *vk.Commands, l int) {
 			x.recordDense(c, &k.qkv, x.state(), 0, m.projected.Address(), m.qkv[l], 1)
 		})},
-		{"attention", layers(func(c *vk.Commands, l int) { x.recordAttention(c, l) })},
+		{"attention", layers(func(c *vk.Commands, l int) { x.recordAttendOne(c, l, 4) })},
 		{"out", layers(func(c *vk.Commands, l int) {
 			x.recordDense(c, &k.out, m.attended, 0, m.added.Address(), m.out[l], 1)
 		})},

@@ -13,7 +13,9 @@ import (
 type textKernels struct {
 	embed, addAttention, addExperts *vk.Pipeline // of residual.comp
 	rope, merge                     *vk.Pipeline
-	attend                          [2]*vk.Pipeline // of one token, of several
+	route                           *vk.Pipeline    // for one token
+	attend                          [2]*vk.Pipeline // for few tokens, for many
+	attendOne                       *vk.Pipeline    // for one, with rope and merge
 	qkv, out, head                  dense
 	compiled                        kernels
 }
@@ -25,47 +27,50 @@ type dense struct {
 }
 
 const (
-	residualThreads    = 256
-	residualThreadsCPU = 64
-	ropeThreads        = 64
-	mergeThreads       = 64
-	attendThreads      = 64
-	maxHeadDim         = 4 * attendThreads // a thread takes four dimensions
-	maxAttendHeads     = 8                 // query heads of a workgroup
-	maxAttendRows      = 16                // heads × tokens of a workgroup
-	maxSplits          = 64                // of the past
-	maxParts           = 8                 // of a product
+	ropeThreads    = 64
+	mergeThreads   = 64
+	routeExperts   = 4 // as in route.comp
+	attendThreads  = 64
+	maxHeadDim     = 4 * attendThreads // a thread takes four dimensions
+	maxAttendHeads = 8                 // query heads of a workgroup
+	maxAttendRows  = 16                // heads × tokens of a workgroup
+	maxSplits      = 64                // of the past
+	maxParts       = 8                 // of a product
 )
 
-// denseTilings are the shapes of dense products, the workgroups that keep a device busy, and
-// the fewest inputs that a part of a product is worth. A CPU driver needs hardly any
-// workgroups, and takes more so that it does what GPUs do.
-func denseTilings(info vk.DeviceInfo) (t []tiling, enough, minPart int) {
+// choose sets what suits a device. A CPU driver needs hardly any workgroups, and takes more
+// so that it does what GPUs do.
+func (s *textSizes) choose(info vk.DeviceInfo) {
 	if info.Kind == "CPU" {
-		return []tiling{
+		s.enough, s.minPart, s.rowThreads, s.oneThreads = 4, 32, 64, 64
+		s.tilings = []tiling{
 			{rows: 1, threads: 64, lanes: 32, staged: 256},
 			{rows: 8, threads: 64, lanes: 32, staged: 256},
-		}, 4, 32
+		}
+		return
 	}
-	return []tiling{
+	s.enough, s.minPart, s.rowThreads, s.oneThreads = 512, 256, 256, 128
+	s.tilings = []tiling{
 		{rows: 1, threads: 256, lanes: 32, staged: 512},
 		{rows: 2, threads: 256, lanes: 32, staged: 512},
 		{rows: 4, threads: 128, lanes: 32, staged: 512},
 		{rows: 8, threads: 128, lanes: 32, staged: 512},
 		{rows: 16, threads: 256, lanes: 32, staged: 256},
-	}, 512, 256
+	}
 }
 
 // textKey is what the kernels depend on.
 type textKey struct {
 	d, row, width, vocab, headDim, perKey int
+	experts, topK                         int
 	tokens                                int
 	dtype                                 moe.DType
 }
 
 // textKernelsFor returns the kernels for a model; runners of models alike share them.
 func (b *backend) textKernelsFor(s textSizes) (*textKernels, error) {
-	key := textKey{s.d, s.row, s.width, s.vocab, s.HeadDim, s.perKey(), s.tokens, s.dtype}
+	key := textKey{s.d, s.row, s.width, s.vocab, s.HeadDim, s.perKey(),
+		s.Experts, s.TopK, s.tokens, s.dtype}
 	if k := b.texts[key]; k != nil {
 		return k, nil
 	}
@@ -79,22 +84,22 @@ func (b *backend) textKernelsFor(s textSizes) (*textKernels, error) {
 func newTextKernels(dev *backend, s textSizes) (*textKernels, error) {
 	k := &textKernels{}
 	b := builder{device: dev.device, kernels: &k.compiled}
-	threads := uint32(residualThreads)
-	if dev.device.Info().Kind == "CPU" {
-		threads = residualThreadsCPU
-	}
-	d := uint32(s.d)
+	threads, d := uint32(s.rowThreads), uint32(s.d)
 	k.embed = b.pipeline("embed_"+s.dtype.String(), pushResidual{}, threads, d)
 	k.addAttention = b.pipeline("add_attention", pushResidual{}, threads, d)
 	k.addExperts = b.pipeline("add_experts", pushResidual{}, threads, d)
 	k.rope = b.pipeline("rope", pushRope{}, ropeThreads)
 	k.merge = b.pipeline("merge", pushMerge{}, mergeThreads)
+	k.route = b.pipeline("route", pushRoute{}, 2*threads, d/4,
+		uint32(s.Experts), uint32(s.TopK))
 	for i, tokens := range s.attendTokens() {
 		if i == 0 || tokens != s.attendTokens()[0] {
 			k.attend[i] = b.pipeline("attend", pushAttend{}, attendThreads,
 				uint32(s.HeadDim), uint32(s.attendHeads()), uint32(tokens))
 		}
 	}
+	k.attendOne = b.pipeline("attend_one", pushAttendOne{}, uint32(s.oneThreads),
+		uint32(s.HeadDim), uint32(s.attendHeads()), 1)
 	shared := map[[5]int]*vk.Pipeline{}
 	k.qkv = b.dense(s, s.d, s.width, shared)
 	k.out = b.dense(s, s.row, s.d, shared)
@@ -186,18 +191,23 @@ func (s *textSizes) attendTokens() [2]int {
 	return [2]int{1, max(1, min(maxAttendRows/s.attendHeads(), s.tokens))}
 }
 
-// attention tells how the attention of so many tokens is dispatched: the variant, the
-// workgroups over heads and tokens, and the splits of the past and their positions.
-func (s *textSizes) attention(tokens, position int) (variant, x, y, splits, span int) {
+// attention tells how the attention of so many tokens is dispatched: the variant, and the
+// workgroups over heads and tokens.
+func (s *textSizes) attention(tokens int) (variant, x, y int) {
 	blocks := s.attendTokens()
 	if blocks[1] > blocks[0] && tokens >= blocks[1] {
 		variant = 1
 	}
-	x, y = s.Heads/s.attendHeads(), over(tokens, blocks[variant])
-	past := over(position+tokens, attendThreads)
-	splits = max(1, min(past, maxSplits, s.enoughAttention()/(x*y)))
-	span = over(past, splits) * attendThreads
-	return variant, x, y, over(position+tokens, span), span
+	return variant, s.Heads / s.attendHeads(), over(tokens, blocks[variant])
+}
+
+// past tells into how many splits of which span a past is cut that so many workgroups see
+// and that is read in blocks.
+func (s *textSizes) past(positions, groups, block int) (splits, span int) {
+	blocks := over(positions, block)
+	splits = max(1, min(blocks, maxSplits, s.enoughAttention()/groups))
+	span = over(blocks, splits) * block
+	return over(positions, span), span
 }
 
 // enoughAttention is the number of workgroups of attention that keep the device busy.

@@ -26,46 +26,72 @@ import (
 
 // recordBefore records everything of a layer before its router.
 func (x *text) recordBefore(c *vk.Commands, l int) {
-	if l == 0 {
-		x.recordEmbedding(c)
-	}
-	m, k := x.dense, x.kernels
-	parts := x.recordDense(c, &k.qkv, x.state(), 0, m.projected.Address(), m.qkv[l], x.tokens())
-	c.Barrier()
-	x.recordRope(c, l, parts)
-	c.Barrier()
-	x.recordAttention(c, l)
-	c.Barrier()
-	parts = x.recordDense(c, &k.out, m.attended, 0, m.added.Address(), m.out[l], x.tokens())
-	c.Barrier()
+	m := x.dense
+	parts := x.recordToOutput(c, l)
 	p := x.residual(m.h, m.mid, x.vectorAt(moe.MoENorm, l))
 	p.Added, p.N = m.added.Address(), uint32(parts)
-	c.Dispatch(k.addAttention, pushBytes(p), x.tokens(), 1, 1)
-	c.Barrier()
+	c.Dispatch(x.kernels.addAttention, pushBytes(p), x.tokens(), 1, 1)
+	c.DispatchBarrier()
 	if x.predict && l+1 < x.sizes.Layers {
 		x.recordNextGate(c, l+1)
 	}
 }
 
+// recordToOutput records a layer up to the output projection, whose parts it returns.
+func (x *text) recordToOutput(c *vk.Commands, l int) (parts int) {
+	if l == 0 {
+		x.recordEmbedding(c)
+	}
+	m, k := x.dense, x.kernels
+	parts = x.recordDense(c, &k.qkv, x.state(), 0, m.projected.Address(), m.qkv[l], x.tokens())
+	c.DispatchBarrier()
+	if x.single() {
+		x.recordAttendOne(c, l, parts)
+	} else {
+		x.recordRope(c, l, parts)
+		c.DispatchBarrier()
+		x.recordAttention(c, l)
+	}
+	c.DispatchBarrier()
+	parts = x.recordDense(c, &k.out, m.attended, 0, m.added.Address(), m.out[l], x.tokens())
+	c.DispatchBarrier()
+	return parts
+}
+
 // recordAfter records everything of a layer after its experts, and after the last one the
 // head.
 func (x *text) recordAfter(c *vk.Commands, l int) {
-	c.Barrier()
+	c.DispatchBarrier()
 	m, experts, k := x.dense, x.runner.memory, x.kernels
 	p := x.residual(m.mid, m.h, x.vectorAt(moe.AttentionNorm, l+1))
 	p.Added, p.Index, p.Weights = experts.y.Address(), experts.position.Address(), experts.weights.Address()
 	p.N = uint32(x.sizes.TopK)
 	c.Dispatch(k.addExperts, pushBytes(p), x.tokens(), 1, 1)
+	rows := len(x.batch.Logits) / x.sizes.Vocab
+	last := l+1 == x.sizes.Layers
+	switch {
+	case x.batch.Experts != nil || x.batch.Weights != nil:
+		c.Barrier()
+		x.recordChoice(c, l)
+		c.Barrier()
+	case last && rows == 0:
+		c.Barrier() // the host reads what was chosen
+	default:
+		c.DispatchBarrier()
+	}
+	if last && rows > 0 {
+		x.recordHead(c, 0, min(rows, x.sizes.logits))
+	}
+}
+
+// recordChoice copies the choice of a layer's router to the host.
+func (x *text) recordChoice(c *vk.Commands, l int) {
 	n := int64(4 * x.tokens() * x.sizes.TopK)
 	if x.batch.Experts != nil {
-		c.Copy(m.experts, int64(l)*n, experts.ids, 0, n)
+		c.Copy(x.dense.experts, int64(l)*n, x.runner.memory.ids, 0, n)
 	}
 	if x.batch.Weights != nil {
-		c.Copy(m.weights, int64(l)*n, experts.weights, 0, n)
-	}
-	c.Barrier()
-	if rows := len(x.batch.Logits) / x.sizes.Vocab; rows > 0 && l+1 == x.sizes.Layers {
-		x.recordHead(c, 0, min(rows, x.sizes.logits))
+		c.Copy(x.dense.weights, int64(l)*n, x.runner.memory.weights, 0, n)
 	}
 }
 
@@ -90,7 +116,7 @@ func (x *text) recordEmbedding(c *vk.Commands) {
 	p := x.residual(m.h, m.h, x.vectorAt(moe.AttentionNorm, 0))
 	p.Added, p.Index, p.N = m.embedding.Address(), m.ids.Address(), uint32(x.sizes.vocab)
 	c.Dispatch(x.kernels.embed, pushBytes(p), x.tokens(), 1, 1)
-	c.Barrier()
+	c.DispatchBarrier()
 }
 
 // recordDense records a product of rows of src, from byte at on, and returns its parts.
@@ -132,7 +158,8 @@ func ropeNorm(span moe.NormSpan) uint32 {
 // recordAttention records attention, in splits where few tokens have a long past.
 func (x *text) recordAttention(c *vk.Commands, l int) {
 	s, m := &x.sizes, x.dense
-	variant, heads, blocks, splits, span := s.attention(x.tokens(), x.position)
+	variant, heads, blocks := s.attention(x.tokens())
+	splits, span := s.past(x.position+x.tokens(), heads*blocks, attendThreads)
 	dst := m.attended
 	if splits > 1 {
 		dst = m.splits
@@ -147,7 +174,7 @@ func (x *text) recordAttention(c *vk.Commands, l int) {
 	if splits == 1 {
 		return
 	}
-	c.Barrier()
+	c.DispatchBarrier()
 	c.Dispatch(x.kernels.merge, pushBytes(pushMerge{
 		Acc: m.splits.Address(), State: m.states.Address(), Dst: m.attended.Address(),
 		Splits: uint32(splits), Tokens: uint32(x.tokens()), Heads: uint32(s.Heads),

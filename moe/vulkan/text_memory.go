@@ -12,17 +12,20 @@ import (
 // textSizes is what kernels and buffers around the experts are sized by.
 type textSizes struct {
 	moe.Config
-	tilings []tiling // of dense products, ascending in rows
-	enough  int      // workgroups that keep the device busy
+	tilings []tiling  // of dense products, ascending in rows
+	enough  int       // workgroups that keep the device busy
+	minPart int       // inputs of a part of a product, at least
 	dtype   moe.DType // of the matrices
 	tokens  int       // of a batch, at most
 	context int
 	logits  int // rows of logits at a time
-	minPart int // inputs of a part of a product, at least
 	d       int // d_model, padded as in moe.Layout
 	row     int // heads × head_dim, padded
 	width   int // (heads + 2 × kv_heads) × head_dim, padded
 	vocab   int // padded
+
+	rowThreads int // of a workgroup that has a token's row of the residual stream
+	oneThreads int // of attend_one: also the positions of a block
 }
 
 // maxLogits bounds the rows of logits at a time: a vocabulary has over a hundred thousand.
@@ -30,14 +33,15 @@ const maxLogits = 16
 
 func newTextSizes(info vk.DeviceInfo, cfg moe.TextConfig, m moe.TextModel) textSizes {
 	c := m.Config()
-	tilings, enough, minPart := denseTilings(info)
-	return textSizes{
-		Config: c, tilings: tilings, enough: enough, minPart: minPart, dtype: m.DenseDType(),
+	s := textSizes{
+		Config: c, dtype: m.DenseDType(),
 		tokens: cfg.Run.MaxTokens, context: cfg.Context,
 		logits: min(max(cfg.Logits, 1), cfg.Run.MaxTokens, maxLogits),
 		d:      pad8(c.DModel), row: pad8(c.Heads * c.HeadDim),
 		width: pad8((c.Heads + 2*c.KVHeads) * c.HeadDim), vocab: pad8(c.Vocab),
 	}
+	s.choose(info)
+	return s
 }
 
 // pad8 pads as moe.Layout does.
@@ -72,11 +76,13 @@ type textMemory struct {
 	added       *vk.Buffer // (parts, tokens, d)
 	splits      *vk.Buffer // (splits, tokens, heads, head_dim)
 	states      *vk.Buffer // (splits, tokens, heads, 2)
-	nextLogits  *vk.Buffer // (tokens, experts): of the next layer's gate
+	nextLogits  *vk.Buffer // (tokens, experts): of the next layer's gate; two of each for route.comp
+	counters    *vk.Buffer // of the workgroups that are done, zero between dispatches
 	nextWeights *vk.Buffer // (tokens, top_k)
 
 	// On the host, for the device to read or write.
 	ids       *vk.Buffer // (tokens)
+	routes    *vk.Buffer // (layers) of struct Route
 	logits    *vk.Buffer // (rows, vocab)
 	experts   *vk.Buffer // (layers, tokens, top_k)
 	weights   *vk.Buffer // (layers, tokens, top_k)
@@ -128,10 +134,12 @@ func (m *textMemory) takeActivations(s textSizes) {
 	m.added = m.new(vk.DeviceLocal, 4*s.partRows(s.row, s.d)*d)
 	m.splits = m.new(vk.DeviceLocal, 4*splitRows*int64(s.HeadDim))
 	m.states = m.new(vk.DeviceLocal, 8*splitRows)
-	m.nextLogits = m.new(vk.DeviceLocal, 4*tokens*int64(s.Experts))
+	m.nextLogits = m.new(vk.DeviceLocal, 8*tokens*int64(s.Experts))
+	m.counters = m.new(vk.DeviceLocal, 4*int64(1+s.Heads))
 	m.nextWeights = m.new(vk.DeviceLocal, 4*tokens*int64(s.TopK))
 
 	m.ids = m.new(vk.HostCoherent, 4*tokens)
+	m.routes = m.new(vk.DeviceMapped, routeBytes*int64(s.Layers))
 	m.logits = m.new(vk.HostCached, 4*int64(s.logits)*int64(s.vocab))
 	m.experts = m.new(vk.HostCached, choices)
 	m.weights = m.new(vk.HostCached, choices)
