@@ -139,11 +139,12 @@ func (f *configFields) family() (*family, error) {
 		}
 		supported = append(supported, fam.architecture)
 	}
+	field := "architectures"
 	if name == "" {
-		name = f.ModelType
+		field, name = "model_type", f.ModelType
 	}
-	return nil, fmt.Errorf("unknown architecture %q (supported: %s)",
-		name, strings.Join(supported, ", "))
+	return nil, fmt.Errorf("unknown architecture %q in %s (supported: %s)",
+		name, field, strings.Join(supported, ", "))
 }
 
 // config takes the fields over and notes those that are missing or contradict.

@@ -113,7 +113,8 @@ func (cfg TextConfig) Validate(m TextModel) error {
 			cfg.Context, math.MaxInt32))
 	}
 	if cfg.Logits < 0 || cfg.Logits > cfg.Run.MaxTokens {
-		errs = append(errs, fmt.Errorf("moe: logits of %d tokens: must lie between 0 and the %d of a batch",
+		errs = append(errs, fmt.Errorf(
+			"moe: logits of %d tokens: must lie between 0 and the %d of a batch",
 			cfg.Logits, cfg.Run.MaxTokens))
 	}
 	return errors.Join(errs...)

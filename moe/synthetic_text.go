@@ -170,7 +170,8 @@ func (m *syntheticText) matrix(kind DenseKind, layer, out, in int) randomMatrix 
 	if kind == Head && m.config.TiedEmbeddings {
 		kind = Embedding
 	}
-	g := newRandomMatrix(m.seed, 1<<41+uint64(layer)*uint64(Head+1)+uint64(kind), m.shape.DType, out, in)
+	id := 1<<41 + uint64(layer)*uint64(Head+1) + uint64(kind)
+	g := newRandomMatrix(m.seed, id, m.shape.DType, out, in)
 	if kind == Embedding {
 		g.fanIn = 1 // rows are looked up, not added up
 	}

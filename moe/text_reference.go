@@ -1,6 +1,7 @@
 package moe
 
 import (
+	"errors"
 	"fmt"
 	"math"
 )
@@ -18,6 +19,9 @@ type TextResult struct {
 func ReferenceText(m TextModel, ids []int32) (*TextResult, error) {
 	c, s := m.Config(), m.Shape()
 	d, tokens := c.DModel, len(ids)
+	if tokens == 0 {
+		return nil, errors.New("moe: a sequence without tokens has no logits")
+	}
 	r := &TextResult{}
 	w := &denseReader{model: m}
 
