@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -59,13 +60,13 @@ func (c *check) newCapture() *moe.Capture {
 
 // judge compares a mode's captures. The references are computed once: other modes must
 // give the same bits, and are as good then.
-func (c *check) judge(mode moe.Mode, captures []*moe.Capture) (judgement, error) {
+func (c *check) judge(ctx context.Context, mode moe.Mode, captures []*moe.Capture) (judgement, error) {
 	if c.steps == 0 {
 		return judgement{}, nil
 	}
 	if c.captures == nil {
 		c.by, c.captures = mode, captures
-		c.verdict, c.err = c.compare()
+		c.verdict, c.err = c.compare(ctx)
 		return c.verdict, c.err
 	}
 	if err := c.sameBits(mode, captures); err != nil {
@@ -93,11 +94,11 @@ func (c *check) sameBits(mode moe.Mode, captures []*moe.Capture) error {
 
 // compare sets the captures against every reference that was asked for. The figures
 // come with the error if they are out of tolerance.
-func (c *check) compare() (judgement, error) {
+func (c *check) compare(ctx context.Context) (judgement, error) {
 	var all moe.Difference
 	var errs []error
 	if c.spec.Verify {
-		r, err := c.verify()
+		r, err := c.verify(ctx)
 		if err != nil {
 			return judgement{}, err
 		}
@@ -116,13 +117,13 @@ func (c *check) compare() (judgement, error) {
 }
 
 // verify recomputes the first step in float64.
-func (c *check) verify() (moe.VerifyResult, error) {
+func (c *check) verify(ctx context.Context) (moe.VerifyResult, error) {
 	b, err := newFeed(c.spec).next(0)
 	if err != nil {
 		return moe.VerifyResult{}, err
 	}
 	b.Capture = c.captures[0]
-	return moe.Verify(c.spec.Model, b)
+	return moe.Verify(ctx, c.spec.Model, b)
 }
 
 // tolerate is an error if outputs are farther from a reference than rounding explains.

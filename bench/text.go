@@ -45,7 +45,7 @@ func RunText(
 	if o == nil {
 		o = silent{}
 	}
-	j := &textJob{TextSpec: spec, backend: b, observer: o, env: newEnvironment(time.Now())}
+	j := &textJob{TextSpec: spec, backend: b, observer: o, env: newEnvironment(time.Now(), "")}
 	defer func() { err = errors.Join(err, j.close()) }()
 	for _, budget := range spec.Budgets {
 		two, err := j.run(ctx, budget)

@@ -3,8 +3,8 @@
 // cache. A workgroup takes HEADS query heads of one key head for TOKENS tokens, ROWS rows in
 // all, so that a key or value is read once for all of them.
 //
-//   positions ──block of THREADS──┬──block──┬── …      a split of the positions
-//     scores: a thread a position, all rows
+//   positions ──block of BLOCK──┬──block──┬── …        a split of the positions
+//     scores: SHARE threads side by side a position, all rows
 //     values: a thread 4 dimensions of every GROUPS-th position, all rows
 //
 // Running maximum and sum of each row make the softmax stable: what was added up before a
@@ -23,8 +23,10 @@ layout(constant_id = 0) const uint THREADS = 64;
 layout(constant_id = 1) const uint DIM = 128;   // of a head, a multiple of 4
 layout(constant_id = 2) const uint HEADS = 4;
 layout(constant_id = 3) const uint TOKENS = 1;
+layout(constant_id = 4) const uint SHARE = 4;   // divides THREADS
 const uint DIM4 = DIM / 4;
 const uint ROWS = HEADS * TOKENS;
+const uint BLOCK = THREADS / SHARE;             // positions
 const uint GROUPS = THREADS / DIM4;             // DIM4 <= THREADS
 const uint LANES = THREADS / ROWS;              // that reduce one row; ROWS <= THREADS
 
@@ -72,7 +74,8 @@ layout(buffer_reference, std430, buffer_reference_align = 8) writeonly restrict 
 };
 
 shared vec4 query[ROWS * DIM4];
-shared float score[ROWS * THREADS];
+shared float score[ROWS * THREADS]; // (rows, BLOCK, SHARE)
+shared float weight[ROWS * BLOCK];  // (rows, BLOCK)
 shared float lanes[ROWS * LANES]; // of a row: partial maxima, then sums
 shared float highest[ROWS];       // so far
 shared float total[ROWS];         // so far
@@ -96,8 +99,11 @@ layout(buffer_reference, std430, buffer_reference_align = 4) coherent buffer Cou
 };
 const uint PER_HEAD = 1, WHOLE_ROW = 2; // pc.norm
 const uint HALF = DIM / 2;
+const uint MAX_PARTS = 8;   // of the projection
+const uint MAX_SPLITS = 32; // of the past; THREADS >= MAX_SPLITS
 
 shared float raw[(HEADS + 1) * DIM]; // the queries, then the newest key
+shared float sums[HEADS * MAX_SPLITS];
 shared vec4 newest[2 * DIM4];        // the newest key, then its value
 shared float squares[THREADS];
 shared float normed[HEADS + 1];
@@ -106,7 +112,10 @@ shared bool last_;
 // projected adds up the parts of four elements.
 vec4 projected(uint i) {
     vec4 v = vec4(0.0);
-    for (uint p = 0; p < pc.parts; p++) v += Vec4In(pc.qkv).v[p * (pc.width / 4) + i];
+    [[unroll]] for (uint p = 0; p < MAX_PARTS; p++) { // all loads at once
+        const vec4 part_ = Vec4In(pc.qkv).v[min(p, pc.parts - 1) * (pc.width / 4) + i];
+        v += p < pc.parts ? part_ : vec4(0.0);
+    }
     return v;
 }
 
@@ -179,9 +188,9 @@ void make(uint head0, bool keep) {
         if (pc.norm != 0) {
             const bool query_ = row < HEADS;
             const uint own = pc.norm != WHOLE_ROW ? 0 : (query_ ? head0 + row : key) * DIM;
-            FloatIn weight = FloatIn(query_ ? pc.q_norm : pc.k_norm);
-            a *= weight.v[own + at];
-            b *= weight.v[own + HALF + at];
+            FloatIn norm = FloatIn(query_ ? pc.q_norm : pc.k_norm);
+            a *= norm.v[own + at];
+            b *= norm.v[own + HALF + at];
         }
         const vec2 turn = Vec2In(pc.turns).v[pc.position * HALF + at];
         const float scale = row < HEADS ? pc.scale : 1.0;
@@ -204,21 +213,35 @@ void make(uint head0, bool keep) {
 
 // merge puts the splits of a group of heads together, as merge.comp does.
 void merge(uint head0) {
-    const uint splits = gl_NumWorkGroups.z;
+    const uint tid = gl_LocalInvocationID.x, splits = gl_NumWorkGroups.z;
     Vec2Shared state = Vec2Shared(pc.state);
     Vec4Shared acc = Vec4Shared(pc.acc);
-    for (uint i = gl_LocalInvocationID.x; i < HEADS * DIM4; i += THREADS) {
-        const uint head = head0 + i / DIM4;
+    for (uint i = tid; i < HEADS * splits; i += THREADS) {
+        const vec2 of = state.v[i / HEADS * pc.heads + head0 + i % HEADS];
+        score[i] = of.x;
+        sums[i] = of.y;
+    }
+    barrier();
+    for (uint i = tid; i < HEADS * DIM4; i += THREADS) {
+        const uint h = i / DIM4;
         float top = NONE, sum = 0.0;
         vec4 v = vec4(0.0);
-        for (uint s = 0; s < splits; s++) top = max(top, state.v[s * pc.heads + head].x);
-        for (uint s = 0; s < splits; s++) {
-            const vec2 of = state.v[s * pc.heads + head];
-            const float w = exp(of.x - top);
-            sum = fma(w, of.y, sum);
-            v = fma(vec4(w), acc.v[(s * pc.heads + head) * DIM4 + i % DIM4], v);
+        for (uint s = 0; s < splits; s++) top = max(top, score[s * HEADS + h]);
+        for (uint s0 = 0; s0 < splits; s0 += 8) {
+            vec4 a[8];
+            [[unroll]] for (uint j = 0; j < 8; j++) { // all loads at once
+                const uint s = min(s0 + j, splits - 1);
+                a[j] = acc.v[(s * pc.heads + head0 + h) * DIM4 + i % DIM4];
+            }
+            [[unroll]] for (uint j = 0; j < 8; j++) {
+                if (s0 + j < splits) {
+                    const float w = exp(score[(s0 + j) * HEADS + h] - top);
+                    sum = fma(w, sums[(s0 + j) * HEADS + h], sum);
+                    v = fma(vec4(w), a[j], v);
+                }
+            }
         }
-        Vec4Out(pc.dst).v[head * DIM4 + i % DIM4] = v / sum;
+        Vec4Out(pc.dst).v[(head0 + h) * DIM4 + i % DIM4] = v / sum;
     }
 }
 #else
@@ -234,14 +257,14 @@ void fetch(uint head0, uint token0) {
 }
 #endif
 
-// scores computes one position against all rows; rows of earlier tokens do not see it.
-void scores(uint key0, uint at, uint last, uint token0) {
+// scores computes a thread's share of one position against all rows.
+void scores(uint key0, uint at, uint last) {
     const uint tid = gl_LocalInvocationID.x;
     float s[ROWS];
     [[unroll]] for (uint r = 0; r < ROWS; r++) s[r] = 0.0;
     if (at < last) {
         Vec4In keys = Vec4In(pc.keys);
-        for (uint d = 0; d < DIM4; d++) {
+        for (uint d = tid % SHARE; d < DIM4; d += SHARE) {
             vec4 k;
 #ifdef ONE
             if (at == pc.position) k = newest[d];
@@ -251,19 +274,28 @@ void scores(uint key0, uint at, uint last, uint token0) {
             [[unroll]] for (uint r = 0; r < ROWS; r++) s[r] += dot(k, query[r * DIM4 + d]);
         }
     }
-    [[unroll]] for (uint r = 0; r < ROWS; r++) {
-        const bool seen = at < last && at <= pc.position + token0 + r / HEADS;
-        score[r * THREADS + tid] = seen ? s[r] : NONE;
-    }
+    [[unroll]] for (uint r = 0; r < ROWS; r++) score[r * THREADS + tid] = s[r];
 }
 
-// weigh turns the scores of a block into weights and brings maximum and sum up to date.
-// LANES threads share a row.
-void weigh() {
+// weigh turns the scores of a block, whose first position is base, into weights and brings
+// maximum and sum up to date. Rows of earlier tokens do not see later positions. LANES
+// threads share a row.
+void weigh(uint base, uint last, uint token0) {
     const uint tid = gl_LocalInvocationID.x, row = tid / LANES, lane = tid % LANES;
     float top = NONE, sum = 0.0;
     if (row < ROWS) {
-        for (uint i = lane; i < THREADS; i += LANES) top = max(top, score[row * THREADS + i]);
+#ifdef ONE
+        const uint end = last;
+#else
+        const uint end = min(last, pc.position + token0 + row / HEADS + 1);
+#endif
+        for (uint i = lane; i < BLOCK; i += LANES) {
+            float s = 0.0;
+            [[unroll]] for (uint j = 0; j < SHARE; j++) s += score[row * THREADS + i * SHARE + j];
+            s = base + i < end ? s : NONE;
+            weight[row * BLOCK + i] = s;
+            top = max(top, s);
+        }
         lanes[tid] = top;
     }
     barrier();
@@ -274,9 +306,9 @@ void weigh() {
     barrier();
     if (row < ROWS) {
         const float from = top == NONE ? 0.0 : top; // a row that has seen nothing yet
-        for (uint i = lane; i < THREADS; i += LANES) {
-            const float w = exp(score[row * THREADS + i] - from);
-            score[row * THREADS + i] = w;
+        for (uint i = lane; i < BLOCK; i += LANES) {
+            const float w = exp(weight[row * BLOCK + i] - from);
+            weight[row * BLOCK + i] = w;
             sum += w;
         }
         lanes[tid] = sum;
@@ -313,12 +345,12 @@ void main() {
     vec4 acc[ROWS];
     [[unroll]] for (uint r = 0; r < ROWS; r++) acc[r] = vec4(0.0);
     barrier();
-    for (uint base = first; base < last; base += THREADS) {
-        scores(key0, base + tid, last, token0);
+    for (uint base = first; base < last; base += BLOCK) {
+        scores(key0, base + tid / SHARE, last);
         barrier();
-        weigh();
+        weigh(base, last, token0);
         [[unroll]] for (uint r = 0; r < ROWS; r++) acc[r] *= shrink[r];
-        const uint there = min(THREADS, last - base);
+        const uint there = min(BLOCK, last - base);
         Vec4In values = Vec4In(pc.values);
         if (group < GROUPS) {
             for (uint i = group; i < there; i += GROUPS) {
@@ -329,7 +361,7 @@ void main() {
 #endif
                 v = values.v[(key0 + base + i) * DIM4 + lane];
                 [[unroll]] for (uint r = 0; r < ROWS; r++)
-                    acc[r] = fma(vec4(score[r * THREADS + i]), v, acc[r]);
+                    acc[r] = fma(vec4(weight[r * BLOCK + i]), v, acc[r]);
             }
         }
         barrier();

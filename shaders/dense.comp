@@ -25,6 +25,7 @@ layout(constant_id = 4) const uint SHARED = 1024; // max(QUADS · STAGED, 4 · T
 const uint QUADS = (ROWS + 3) / 4;
 const uint SPLITS = THREADS / LANES;
 const uint STEP = 8; // inputs that a split takes at a time; inputs are a multiple
+const bool AHEAD = ROWS <= 2; // with more rows arithmetic hides the loads, and registers are dear
 
 layout(push_constant, scalar) uniform Push {
     uint64_t x;
@@ -41,28 +42,36 @@ shared vec4 sh[SHARED];
 #ifdef F32
 #define WEIGHTS Vec4In
 const uint K_UNIT = 1;
-void load(Vec4In m, uint at, uint stride, out vec4 w[STEP]) {
-    [[unroll]] for (uint k = 0; k < STEP; k++) w[k] = m.v[at + k * stride];
-}
+#define RAW vec4
 #else
 #define WEIGHTS UVec4In
-const uint K_UNIT = 2;
+const uint K_UNIT = 2; // pairs of inputs are interleaved: four outputs of two inputs
+#define RAW uvec4
 #ifdef F16
 vec2 pair(uint bits) { return unpackHalf2x16(bits); }
 #else
 vec2 pair(uint bits) { return uintBitsToFloat(uvec2(bits << 16, bits & 0xffff0000u)); }
 #endif
-// Pairs of inputs are interleaved: 16 bytes are four outputs of two inputs.
-void load(UVec4In m, uint at, uint stride, out vec4 w[STEP]) {
-    uvec4 raw[STEP / 2];
-    [[unroll]] for (uint k = 0; k < STEP / 2; k++) raw[k] = m.v[at + k * stride];
-    [[unroll]] for (uint k = 0; k < STEP / 2; k++) {
+#endif
+const uint LOADS = STEP / K_UNIT; // of 16 bytes in a step
+
+// load reads a step's weights of four outputs as they are stored.
+void load(WEIGHTS m, uint at, uint stride, out RAW raw[LOADS]) {
+    [[unroll]] for (uint k = 0; k < LOADS; k++) raw[k] = m.v[at + k * stride];
+}
+
+// unpack makes w[k] the weights of input k.
+void unpack(RAW raw[LOADS], out vec4 w[STEP]) {
+#ifdef F32
+    w = raw;
+#else
+    [[unroll]] for (uint k = 0; k < LOADS; k++) {
         vec2 a = pair(raw[k].x), b = pair(raw[k].y), c = pair(raw[k].z), d = pair(raw[k].w);
         w[2 * k] = vec4(a.x, b.x, c.x, d.x);
         w[2 * k + 1] = vec4(a.y, b.y, c.y, d.y);
     }
-}
 #endif
+}
 
 // stage brings inputs base .. base + STAGED of the tile's rows to shared memory.
 void stage(uint row0, uint base, uint end) {
@@ -93,15 +102,24 @@ void main() {
 
     vec4 acc[ROWS]; // of one row: four outputs
     [[unroll]] for (uint r = 0; r < ROWS; r++) acc[r] = vec4(0.0);
+    const uint own = n0 / 4 + lane;
     for (uint base = begin; base < end; base += STAGED) {
+        RAW ahead[LOADS]; // with few rows: the next step's weights, on their way
+        const uint first = base + split * STEP;
+        if (AHEAD && inside && first < end) load(weight, first / K_UNIT * stride + own, stride, ahead);
         barrier();
         stage(row0, base, end);
         barrier();
         for (uint at = split * STEP; at < STAGED; at += SPLITS * STEP) {
-            const uint k = base + at;
+            const uint k = base + at, next = k + SPLITS * STEP;
             if (k >= end || !inside) break;
+            RAW raw[LOADS];
             vec4 w[STEP];
-            load(weight, k / K_UNIT * stride + n0 / 4 + lane, stride, w);
+            if (AHEAD) raw = ahead;
+            else load(weight, k / K_UNIT * stride + own, stride, raw);
+            if (AHEAD && next < min(base + STAGED, end))
+                load(weight, next / K_UNIT * stride + own, stride, ahead);
+            unpack(raw, w);
             [[unroll]] for (uint u = 0; u < STEP; u++) {
                 [[unroll]] for (uint q = 0; q < QUADS; q++) {
                     const vec4 x = sh[q * STAGED + at + u];

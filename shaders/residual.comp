@@ -11,6 +11,7 @@
 layout(local_size_x_id = 0) in;
 layout(constant_id = 0) const uint THREADS = 256;
 layout(constant_id = 1) const uint D = 2048; // d_model padded
+layout(constant_id = 2) const uint TOP_K = 8; // EXPERTS
 const uint PER = (D + THREADS - 1) / THREADS;
 
 layout(push_constant, scalar) uniform Push {
@@ -22,12 +23,16 @@ layout(push_constant, scalar) uniform Push {
     uint64_t index;    // EMBED: ids (tokens); EXPERTS: position (tokens, top_k)
     uint64_t weights;  // EXPERTS: (tokens, top_k)
     uint d_model;
-    uint n;            // EMBED: outputs of the layout; ATTENTION: parts; EXPERTS: top_k
+    uint n;            // EMBED: outputs of the layout; ATTENTION: parts
     uint tokens;
     float epsilon;
 } pc;
 
 shared float partial[THREADS];
+#ifdef EXPERTS
+shared uint row[TOP_K];
+shared float weight[TOP_K];
+#endif
 
 #if defined(EMBED) && defined(F32)
 float embedded(uint id, uint d) { return FloatIn(pc.added).v[d * pc.n + id]; }
@@ -52,11 +57,8 @@ float added(uint token, uint d) {
     return v;
 #else
     float v = 0.0;
-    for (uint k = 0; k < pc.n; k++) {
-        const uint row = UintIn(pc.index).v[token * pc.n + k];
-        const float w = FloatIn(pc.weights).v[token * pc.n + k];
-        v = fma(w, FloatIn(pc.added).v[(row / 4 * D + d) * 4 + row % 4], v);
-    }
+    [[unroll]] for (uint k = 0; k < TOP_K; k++)
+        v = fma(weight[k], FloatIn(pc.added).v[(row[k] / 4 * D + d) * 4 + row[k] % 4], v);
     return v;
 #endif
 }
@@ -64,6 +66,13 @@ float added(uint token, uint d) {
 void main() {
     const uint tid = gl_LocalInvocationID.x, token = gl_WorkGroupID.x;
     float v[PER], squares = 0.0;
+#ifdef EXPERTS
+    for (uint k = tid; k < TOP_K; k += THREADS) {
+        row[k] = UintIn(pc.index).v[token * TOP_K + k];
+        weight[k] = FloatIn(pc.weights).v[token * TOP_K + k];
+    }
+    barrier();
+#endif
     [[unroll]] for (uint i = 0; i < PER; i++) {
         const uint d = i * THREADS + tid;
         if (d < D) {

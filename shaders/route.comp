@@ -20,6 +20,7 @@ layout(constant_id = 1) const uint D4 = 512;       // d_model padded, in units o
 layout(constant_id = 2) const uint EXPERTS = 128;  // of a layer
 layout(constant_id = 3) const uint TOP_K = 8;
 const uint EACH = 4; // logits of a workgroup
+const uint MAX_PARTS = 8;
 const uint PER = (D4 + THREADS - 1) / THREADS;
 
 layout(buffer_reference, std430, buffer_reference_align = 4) coherent buffer FloatShared {
@@ -155,7 +156,10 @@ void main() {
         const uint d = i * THREADS + tid;
         v[i] = vec4(0.0);
         if (d < D4) {
-            for (uint p = 0; p < pc.parts; p++) v[i] += Vec4In(r.added).v[p * D4 + d];
+            [[unroll]] for (uint p = 0; p < MAX_PARTS; p++) { // all loads at once
+                const vec4 part = Vec4In(r.added).v[min(p, pc.parts - 1) * D4 + d];
+                v[i] += p < pc.parts ? part : vec4(0.0);
+            }
             v[i] += Vec4In(r.base).v[d];
             if (group == 0) Vec4Out(r.h).v[d] = v[i];
         }

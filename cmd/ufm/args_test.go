@@ -19,6 +19,8 @@ func TestFlagsFirst(t *testing.T) {
 		{"value missing", "ufm run a --seed", "ufm run --seed -- a"},
 		{"two dashes", "ufm run a -- --seed", "ufm run -- a --seed"},
 		{"unknown flag", "ufm run a --fly", "ufm run --fly -- a"},
+		{"command in another", "ufm trace info a --format json", "ufm trace info --format json -- a"},
+		{"unknown command in another", "ufm trace tell --format json", "ufm trace --format -- tell json"},
 		{"a dash", "ufm run - --verify", "ufm run --verify -- -"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

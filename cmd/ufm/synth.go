@@ -152,7 +152,7 @@ func textRouting(c *cli.Context, m moe.TextModel) (moe.TextModel, *moe.Routing, 
 		return m, nil, nil
 	}
 	if path, ok := strings.CutPrefix(text, "trace:"); ok {
-		t, err := openTrace(path)
+		t, err := trace.Open(path)
 		if err != nil {
 			return nil, nil, flagError("routing", err)
 		}

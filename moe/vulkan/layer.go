@@ -161,7 +161,7 @@ func (r *runner) recordOp(o op, p pager.Plan, b *moe.Batch, l int, last bool) er
 	if o.upload {
 		return r.recordUpload(o, accesses)
 	}
-	c, err := r.compute.begin(o.afterWrite != transfers{})
+	c, err := r.compute.begin(!accesses[0].Hit)
 	if err != nil {
 		return err
 	}
@@ -211,9 +211,18 @@ func (r *runner) recordExperts(c *vk.Commands, accesses []pager.Access) {
 		}
 	}
 	first[len(k.tiles)] = r.tilesUsed
-	r.recordProduct(c, &k.up, m.gathered, m.hidden, first)
+	up, down := r.products()
+	r.recordProduct(c, up, m.gathered, m.hidden, first)
 	c.Barrier()
-	r.recordProduct(c, &k.down, m.hidden, m.y, first)
+	r.recordProduct(c, down, m.hidden, m.y, first)
+}
+
+// products are those of the experts. A single token of a text has its own.
+func (r *runner) products() (up, down *product) {
+	if r.text != nil && r.text.single() {
+		return &r.text.kernels.up, &r.text.kernels.down
+	}
+	return &r.kernels.up, &r.kernels.down
 }
 
 // quadOf is the first quad of each expert, as group.comp lays the rows out.

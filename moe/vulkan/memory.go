@@ -121,12 +121,16 @@ type taker struct {
 	all    []*vk.Buffer
 	err    error
 	local  int64 // bytes of device memory
+	host   int64 // and of the host's
 }
 
 func (m *taker) new(kind vk.Memory, size int64) *vk.Buffer {
 	const page = 64 << 10 // what a driver gives is a multiple
-	if kind == vk.DeviceLocal {
-		m.local += (size + page - 1) / page * page
+	whole := (size + page - 1) / page * page
+	if kind == vk.DeviceLocal || kind == vk.DeviceMapped {
+		m.local += whole
+	} else {
+		m.host += whole
 	}
 	if m.err != nil || m.device == nil {
 		return nil

@@ -44,7 +44,8 @@ type runner struct {
 	newInput bool // it is on the host yet
 	moved    int64
 	waits    int
-	copies   [][2]uint64   // begin and end of each upload, scratch of transferTimes
+	copies   []span        // uploads, scratch of transferTimes
+	rounded  bool          // some activations were rounded to 16 bits
 	times    moe.StepTimes // of the step under way
 	failed   error         // a step that failed leaves the device in no known state
 }
@@ -59,6 +60,9 @@ func (b *backend) NewRunner(cfg moe.RunConfig) (moe.Runner, error) {
 	}
 	if b.stuck {
 		return nil, errStuck
+	}
+	if err := checkDispatches(b.device.Info(), cfg); err != nil {
+		return nil, err
 	}
 	r := &runner{backend: b, device: b.device, cfg: cfg, layout: moe.NewLayout(cfg.Shape)}
 	if err := r.open(b); err != nil {
@@ -81,7 +85,7 @@ func (r *runner) open(b *backend) (err error) {
 		return err
 	}
 	r.own(r.memory)
-	if r.kernels, err = b.kernelsFor(r.cfg.Shape, r.cfg.MaxTokens); err != nil {
+	if r.kernels, err = b.kernelsFor(r.cfg); err != nil {
 		return err
 	}
 	if err = r.openQueues(); err != nil {
@@ -267,6 +271,9 @@ func (r *runner) DeviceBytes() int64 {
 	now, _ := r.device.DeviceMemory()
 	return now
 }
+
+// Rounded reports whether activations were rounded to 16 bits in any step so far.
+func (r *runner) Rounded() bool { return r.rounded }
 
 // closeWait is how long Close waits for work that a failed or interrupted step left.
 const closeWait = 30 * time.Second

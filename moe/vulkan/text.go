@@ -51,6 +51,10 @@ func (b *backend) NewTextRunner(cfg moe.TextConfig, m moe.TextModel) (moe.TextRu
 	if b.stuck {
 		return nil, errStuck
 	}
+	cfg.Run.Exact = true // text is scored, and compared with what other budgets gave
+	if err := checkDispatches(b.device.Info(), cfg.Run); err != nil {
+		return nil, err
+	}
 	r := &runner{backend: b, device: b.device, cfg: cfg.Run, layout: moe.NewLayout(cfg.Run.Shape)}
 	r.text = &text{runner: r, model: m, cfg: cfg}
 	if err := r.open(b); err != nil {

@@ -113,6 +113,7 @@ func capture(m moe.TextModel, ids []int32) *moe.TextBatch {
 // logits, experts and weights of batches of one token and of several with float64; then
 // the same with a given routing. Prefetch and budget change nothing.
 func TestTextAgainstReference(t *testing.T) {
+	skipSlow(t)
 	b, m, bank := tinyText(t)
 	const tokens = 75
 	ids := benchIDs(tokens, m.Config().Vocab)
@@ -187,6 +188,7 @@ func checkPrediction(t *testing.T, s moe.Shape, b *moe.TextBatch, tokens int) {
 // TestTextRouting gives the experts, of one token and of several: weights are the softmax
 // of their logits, and what the router itself chose gives the same experts' outputs.
 func TestTextRouting(t *testing.T) {
+	skipSlow(t)
 	b, m, bank := tinyText(t)
 	s := m.Shape()
 	cfg := moe.TextConfig{Run: moe.RunConfig{Mode: moe.UFM, Slots: 20, MaxTokens: 32}, Context: 80, Logits: 32}

@@ -17,6 +17,7 @@ type textKernels struct {
 	attend                          [2]*vk.Pipeline // for few tokens, for many
 	attendOne                       *vk.Pipeline    // for one, with rope and merge
 	qkv, out, head                  dense
+	up, down                        product // of the experts of one token
 	compiled                        kernels
 }
 
@@ -27,16 +28,26 @@ type dense struct {
 }
 
 const (
+	routeExperts   = 4 // as in route.comp
 	ropeThreads    = 64
 	mergeThreads   = 64
-	routeExperts   = 4 // as in route.comp
 	attendThreads  = 64
+	oneShare       = 4                 // threads that share a position in attend_one
 	maxHeadDim     = 4 * attendThreads // a thread takes four dimensions
 	maxAttendHeads = 8                 // query heads of a workgroup
 	maxAttendRows  = 16                // heads × tokens of a workgroup
-	maxSplits      = 64                // of the past
-	maxParts       = 8                 // of a product
+	maxSplits      = 32                // of the past; as in attend.comp
+	maxParts       = 8                 // of a product; as in attend.comp and route.comp
 )
+
+// routeThreads is rowThreads for a kernel that takes four values at a time: a power of two.
+func (s *textSizes) routeThreads() int {
+	n := s.rowThreads
+	for n > 32 && n > s.d/4 {
+		n /= 2
+	}
+	return n
+}
 
 // choose sets what suits a device. A CPU driver needs hardly any workgroups, and takes more
 // so that it does what GPUs do.
@@ -49,7 +60,7 @@ func (s *textSizes) choose(info vk.DeviceInfo) {
 		}
 		return
 	}
-	s.enough, s.minPart, s.rowThreads, s.oneThreads = 512, 256, 256, 128
+	s.enough, s.minPart, s.rowThreads, s.oneThreads = 512, 256, 512, 128
 	s.tilings = []tiling{
 		{rows: 1, threads: 256, lanes: 32, staged: 512},
 		{rows: 2, threads: 256, lanes: 32, staged: 512},
@@ -62,15 +73,16 @@ func (s *textSizes) choose(info vk.DeviceInfo) {
 // textKey is what the kernels depend on.
 type textKey struct {
 	d, row, width, vocab, headDim, perKey int
-	experts, topK                         int
 	tokens                                int
 	dtype                                 moe.DType
+	shape                                 moe.Shape // of one layer
 }
 
 // textKernelsFor returns the kernels for a model; runners of models alike share them.
 func (b *backend) textKernelsFor(s textSizes) (*textKernels, error) {
-	key := textKey{s.d, s.row, s.width, s.vocab, s.HeadDim, s.perKey(),
-		s.Experts, s.TopK, s.tokens, s.dtype}
+	shape := s.shape
+	shape.Layers = 1
+	key := textKey{s.d, s.row, s.width, s.vocab, s.HeadDim, s.perKey(), s.tokens, s.dtype, shape}
 	if k := b.texts[key]; k != nil {
 		return k, nil
 	}
@@ -87,27 +99,45 @@ func newTextKernels(dev *backend, s textSizes) (*textKernels, error) {
 	threads, d := uint32(s.rowThreads), uint32(s.d)
 	k.embed = b.pipeline("embed_"+s.dtype.String(), pushResidual{}, threads, d)
 	k.addAttention = b.pipeline("add_attention", pushResidual{}, threads, d)
-	k.addExperts = b.pipeline("add_experts", pushResidual{}, threads, d)
+	k.addExperts = b.pipeline("add_experts", pushResidual{}, threads, d, uint32(s.TopK))
 	k.rope = b.pipeline("rope", pushRope{}, ropeThreads)
 	k.merge = b.pipeline("merge", pushMerge{}, mergeThreads)
-	k.route = b.pipeline("route", pushRoute{}, 2*threads, d/4,
+	k.route = b.pipeline("route", pushRoute{}, uint32(s.routeThreads()), d/4,
 		uint32(s.Experts), uint32(s.TopK))
 	for i, tokens := range s.attendTokens() {
 		if i == 0 || tokens != s.attendTokens()[0] {
 			k.attend[i] = b.pipeline("attend", pushAttend{}, attendThreads,
-				uint32(s.HeadDim), uint32(s.attendHeads()), uint32(tokens))
+				uint32(s.HeadDim), uint32(s.attendHeads()), uint32(tokens), 1)
 		}
 	}
 	k.attendOne = b.pipeline("attend_one", pushAttendOne{}, uint32(s.oneThreads),
-		uint32(s.HeadDim), uint32(s.attendHeads()), 1)
+		uint32(s.HeadDim), uint32(s.attendHeads()), 1, oneShare)
 	shared := map[[5]int]*vk.Pipeline{}
 	k.qkv = b.dense(s, s.d, s.width, shared)
 	k.out = b.dense(s, s.row, s.d, shared)
 	k.head = b.dense(s, s.d, s.vocab, shared)
+	l := moe.NewLayout(s.shape)
+	k.up = product{inputs: l.In, outputs: l.Hidden, weight: l.Up, gate: l.Gate}
+	k.down = product{inputs: l.Hidden, outputs: l.In, weight: l.Down}
+	b.single(s, &k.up, "up_"+s.shape.Form.String()+"_"+s.shape.DType.String())
+	b.single(s, &k.down, "down_"+s.shape.DType.String())
 	if b.err != nil {
 		return nil, errors.Join(b.err, k.compiled.Close())
 	}
 	return k, nil
+}
+
+// single compiles a product of experts with a row each, as many as a token has: fewer than
+// the runner's own kernels for one row must expect, so that each is spread wider.
+func (b *builder) single(s textSizes, p *product, name string) {
+	t := s.tilings[0]
+	for t.lanes > 8 && s.TopK*over(p.outputs, 4*t.lanes) < s.enough {
+		t.lanes /= 2
+	}
+	t.staged = max(t.threads/t.lanes*step, min(t.staged, (p.inputs+63)/64*64))
+	p.columns = []int{4 * t.lanes}
+	p.pipelines = append(p.pipelines, b.pipeline(name, pushExpert{}, uint32(t.threads),
+		uint32(t.rows), uint32(t.lanes), uint32(t.staged), uint32(max(t.staged, 4*t.threads))))
 }
 
 // dense compiles a product for every class of rows that a batch can need.

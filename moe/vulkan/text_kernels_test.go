@@ -65,7 +65,7 @@ func TestDense(t *testing.T) {
 func TestResidual(t *testing.T) {
 	skipSlow(t)
 	l := newLab(t)
-	const tokens, model, d, epsilon = 3, 42, 48, 1e-5
+	const tokens, model, d, topK, epsilon = 3, 42, 48, 2, 1e-5
 	norm, weight := l.random(d)
 	clear(norm.Floats()[model:])
 	base, b := l.random(tokens * d)
@@ -74,7 +74,7 @@ func TestResidual(t *testing.T) {
 		h, x := l.floats(tokens*d), l.floats(tokens*d)
 		push.Base, push.H, push.X, push.Norm = base.Address(), h.Address(), x.Address(), norm.Address()
 		push.DModel, push.Tokens, push.Epsilon = model, tokens, epsilon
-		l.dispatch(l.pipeline(what, pushResidual{}, 16, d), push, tokens, 1, 1)
+		l.dispatch(l.pipeline(what, pushResidual{}, 16, d, topK), push, tokens, 1, 1)
 		state, normed := make([]float64, tokens*d), make([]float64, tokens*d)
 		for i := range tokens {
 			sum := 0.0
@@ -106,7 +106,7 @@ func TestResidual(t *testing.T) {
 			Added: table.Address(), Index: ids.Address(), N: uint32(pad8(vocab))}, rows)
 	}
 
-	const parts, topK = 3, 2
+	const parts = 3
 	added, a := l.random(parts * tokens * d)
 	sum := make([]float64, tokens*d)
 	for i := range a {
@@ -125,7 +125,7 @@ func TestResidual(t *testing.T) {
 		}
 	}
 	check("add_experts", pushResidual{Added: y.Address(), Index: position.Address(),
-		Weights: weights.Address(), N: topK}, sum)
+		Weights: weights.Address()}, sum)
 }
 
 // attentionCase is a sequence whose last tokens are projected and attend to all before.
@@ -263,10 +263,10 @@ func testAttention(t *testing.T, l *lab, c attentionCase) {
 	}
 	if c.tokens == 1 {
 		newest()
-		splits, span := s.past(c.position+1, c.heads/s.attendHeads(), s.oneThreads)
+		splits, span := s.past(c.position+1, c.heads/s.attendHeads(), s.oneThreads/oneShare)
 		counters := l.floats(c.heads)
 		clear(counters.Words())
-		p := l.pipeline("attend_one", pushAttendOne{}, s.oneThreads, c.dim, s.attendHeads(), 1)
+		p := l.pipeline("attend_one", pushAttendOne{}, s.oneThreads, c.dim, s.attendHeads(), 1, oneShare)
 		l.dispatch(p, pushAttendOne{
 			QKV: qkv.Address(), Keys: keys.Address(), Values: values.Address(), Turns: table.Address(),
 			QNorm: qNorm.Address(), KNorm: kNorm.Address(), Dst: dst.Address(), Acc: acc.Address(),
@@ -298,7 +298,7 @@ func testAttention(t *testing.T, l *lab, c attentionCase) {
 
 	variant, x, y := s.attention(c.tokens)
 	splits, span := s.past(c.position+c.tokens, x*y, threads)
-	p := l.pipeline("attend", pushAttend{}, threads, c.dim, s.attendHeads(), s.attendTokens()[variant])
+	p := l.pipeline("attend", pushAttend{}, threads, c.dim, s.attendHeads(), s.attendTokens()[variant], 1)
 	to := dst
 	if splits > 1 {
 		to = acc

@@ -65,7 +65,6 @@ func (x *text) recordAfter(c *vk.Commands, l int) {
 	m, experts, k := x.dense, x.runner.memory, x.kernels
 	p := x.residual(m.mid, m.h, x.vectorAt(moe.AttentionNorm, l+1))
 	p.Added, p.Index, p.Weights = experts.y.Address(), experts.position.Address(), experts.weights.Address()
-	p.N = uint32(x.sizes.TopK)
 	c.Dispatch(k.addExperts, pushBytes(p), x.tokens(), 1, 1)
 	rows := len(x.batch.Logits) / x.sizes.Vocab
 	last := l+1 == x.sizes.Layers

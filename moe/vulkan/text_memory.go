@@ -15,7 +15,8 @@ type textSizes struct {
 	tilings []tiling  // of dense products, ascending in rows
 	enough  int       // workgroups that keep the device busy
 	minPart int       // inputs of a part of a product, at least
-	dtype   moe.DType // of the matrices
+	shape   moe.Shape // of the experts
+	dtype   moe.DType // of the matrices outside them
 	tokens  int       // of a batch, at most
 	context int
 	logits  int // rows of logits at a time
@@ -25,7 +26,7 @@ type textSizes struct {
 	vocab   int // padded
 
 	rowThreads int // of a workgroup that has a token's row of the residual stream
-	oneThreads int // of attend_one: also the positions of a block
+	oneThreads int // of attend_one
 }
 
 // maxLogits bounds the rows of logits at a time: a vocabulary has over a hundred thousand.
@@ -34,7 +35,7 @@ const maxLogits = 16
 func newTextSizes(info vk.DeviceInfo, cfg moe.TextConfig, m moe.TextModel) textSizes {
 	c := m.Config()
 	s := textSizes{
-		Config: c, dtype: m.DenseDType(),
+		Config: c, shape: cfg.Run.Shape, dtype: m.DenseDType(),
 		tokens: cfg.Run.MaxTokens, context: cfg.Context,
 		logits: min(max(cfg.Logits, 1), cfg.Run.MaxTokens, maxLogits),
 		d:      pad8(c.DModel), row: pad8(c.Heads * c.HeadDim),

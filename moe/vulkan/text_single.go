@@ -45,7 +45,7 @@ func (x *text) writeRoutes() {
 func (x *text) recordAttendOne(c *vk.Commands, l, parts int) {
 	s, m := &x.sizes, x.dense
 	groups := s.Heads / s.attendHeads()
-	splits, span := s.past(x.position+1, groups, s.oneThreads)
+	splits, span := s.past(x.position+1, groups, s.oneThreads/oneShare)
 	c.Dispatch(x.kernels.attendOne, pushBytes(pushAttendOne{
 		QKV: m.projected.Address(), Keys: m.keys[l].Address(), Values: m.values[l].Address(),
 		Turns: m.turns.Address(),
@@ -90,7 +90,7 @@ func (x *text) recordRoute(c *vk.Commands, b *moe.Batch, l int) {
 // recordSingle records the experts of a token where every expert is resident: each of them
 // has one row, so that the sizes of the dispatches are known.
 func (x *text) recordSingle(c *vk.Commands) {
-	m, k := x.runner.memory, x.runner.kernels
+	m, k := x.runner.memory, x.kernels
 	for i, p := range []*product{&k.up, &k.down} {
 		src, dst := m.gathered, m.hidden
 		if i == 1 {
