@@ -141,6 +141,7 @@ func (c *textCell) measure(ctx context.Context, budget Budget) (err error) {
 		return err
 	}
 	c.chunk, c.slots, opts.Slots = cfg.Run.MaxTokens, plan.Slots, plan.Slots
+	opts.Resident = c.resident()
 	s, err := generate.New(c.backend, c.Model, opts)
 	if err != nil {
 		return err
@@ -164,6 +165,9 @@ func (c *textCell) measure(ctx context.Context, budget Budget) (err error) {
 	c.peak, c.nvml = s.DeviceBytes(), processMemory()
 	return err
 }
+
+// resident tells whether all experts fit: then they are there before the first token.
+func (c *textCell) resident() bool { return c.slots == c.Model.Shape().Paging().Universe() }
 
 // request asks for the continuation of a random prompt.
 func (c *textCell) request(seed uint64, tokens int) generate.Request {
@@ -208,7 +212,9 @@ func (c *textCell) row(p pager.Phase) TextRow {
 		Routing: routing, Seed: c.Seed, Phase: p.String(),
 		BankBytes: s.BankBytes(), Slots: c.slots, BudgetBytes: int64(c.slots) * s.ExpertBytes(),
 	}}
-	if c.policy != "" {
+	if c.resident() {
+		r.Mode = moe.Baseline.String()
+	} else if c.policy != "" {
 		r.Policy = &c.policy
 	}
 	return r
@@ -225,9 +231,13 @@ func (r TextRow) note() string {
 
 // complete accounts for both phases.
 func (c *textCell) complete(rows []TextRow) error {
-	uploads, err := fewestUploads(c.Model.Shape().Paging(), c.slots, c.requests.groups)
-	if err != nil {
-		return err
+	uploads := make([]int64, len(c.requests.groups))
+	if !c.resident() {
+		var err error
+		uploads, err = fewestUploads(c.Model.Shape().Paging(), c.slots, c.requests.groups)
+		if err != nil {
+			return err
+		}
 	}
 	for i, p := range []pager.Phase{pager.Prefill, pager.Decode} {
 		account := c.report.Prefill
