@@ -62,7 +62,7 @@ func TestRunText(t *testing.T) {
 
 func checkTextRow(t *testing.T, r TextRow, i int) {
 	t.Helper()
-	phase, tokens, steps, routing := "prefill", 50, 3, "router"
+	phase, tokens, steps, routing := "prefill", 50, 4, "router" // 20, 20, 6, 4
 	if i%2 == 1 {
 		phase, tokens, steps, routing = "decode", 8, 8, "zipf:1"
 	}
