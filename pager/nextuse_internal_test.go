@@ -28,8 +28,8 @@ func (s *scanned) Insert(e ExpertID, prefetch bool) {
 
 func (s *scanned) Evict() ExpertID {
 	for l := range s.due {
-		if s.heaps.size[l] > 0 && s.heaps.outdated[l] {
-			s.rebuild(l)
+		if s.heaps.size[l] > 0 && s.heaps.state[l] == outdated {
+			s.rank(l)
 		}
 	}
 	best, bestNext := member{expert: NoExpert}, int64(-1)
@@ -195,7 +195,7 @@ func TestNextUseChance(t *testing.T) {
 		p.Begin(0, nil, []ExpertID{e})
 	}
 	prior := 2. / 10
-	r := p.newRates(0)
+	p.rates[0] = p.newRates(0)
 	for e, used := range uses {
 		want := prior
 		if len(used) > 0 {
@@ -207,7 +207,7 @@ func TestNextUseChance(t *testing.T) {
 			hazard := float64(p.hazard.at(int64(turns+1-used[len(used)-1]))) / float64(one)
 			want = (6*hazard + 5*long + 5*recent/weight) / 16
 		}
-		if got := float64(r.chance(ExpertID(e))) / float64(one); math.Abs(got-want) > 1e-5 {
+		if got := float64(p.chance(ExpertID(e))) / float64(one); math.Abs(got-want) > 1e-5 {
 			t.Errorf("expert %d: got chance %.6f, want %.6f", e, got, want)
 		}
 	}

@@ -60,6 +60,10 @@ type Pager struct {
 	batch  []Upload   // for the uploader
 	aside  []ExpertID // victims that a prefetch has to put back
 	event  Event      // of the last group; its Prefetches gather for the next one
+	each   struct {   // scratch of RequestEach
+		layer  int
+		expert [1]ExpertID
+	}
 
 	count  Stats // so far, this goroutine's own
 	mu     sync.Mutex

@@ -79,6 +79,8 @@ type ungrouped struct{}
 
 func (ungrouped) Begin(int, []ExpertID, []ExpertID) {}
 
+func (ungrouped) ignoresGroups() {}
+
 // named is part of policies: the spec that made them.
 type named string
 

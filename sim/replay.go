@@ -103,7 +103,9 @@ func Replay(shape pager.Shape, groups []pager.Group, opts Options) (Result, erro
 		return Result{}, err
 	}
 	if opts.Log != nil {
-		log = pager.NewLog(opts.Log, p.Header(opts.Seed))
+		header := p.Header(opts.Seed)
+		header.Policy = policyName(opts, policy)
+		log = pager.NewLog(opts.Log, header)
 	}
 	ahead := opts.Prefetch
 	if ahead != nil {
@@ -123,7 +125,9 @@ func Replay(shape pager.Shape, groups []pager.Group, opts Options) (Result, erro
 	if err == nil && log != nil {
 		err = log.Close()
 	}
-	r := Result{Policy: policy.Name(), Slots: p.Slots(), Stats: p.Stats().Sub(before)}
+	r := Result{
+		Policy: policyName(opts, policy), Slots: p.Slots(), Stats: p.Stats().Sub(before),
+	}
 	if time != nil {
 		time.endStep()
 		r.Times = &time.times
@@ -135,12 +139,35 @@ func newPolicy(shape pager.Shape, groups []pager.Group, opts Options) (pager.Pol
 	switch opts.Policy {
 	case "":
 		return pager.NewPolicy(pager.DefaultPolicy, shape, opts.Slots)
+	case "lru":
+		return pager.NewPolicy("arraylru", shape, opts.Slots) // decides alike, and is faster
 	case "belady":
 		return pager.NewBelady(shape, groups)
 	case "min":
 		return newMin(shape, groups)
 	}
 	return pager.NewPolicy(opts.Policy, shape, opts.Slots)
+}
+
+// policyName is what the policy was asked for by, with its parameters.
+func policyName(opts Options, policy pager.Policy) string {
+	if opts.Policy == "lru" || opts.Policy == "belady" {
+		return opts.Policy
+	}
+	return policy.Name()
+}
+
+// newMin makes the exact policy for groups of one.
+func newMin(shape pager.Shape, groups []pager.Group) (pager.Policy, error) {
+	accesses := make([]pager.ExpertID, len(groups))
+	for i, g := range groups {
+		if len(g.Experts) != 1 {
+			return nil, fmt.Errorf("sim: policy min: group %d has %d experts, "+
+				"want single accesses (or policy belady)", i, len(g.Experts))
+		}
+		accesses[i] = g.Experts[0]
+	}
+	return pager.NewMin(shape, accesses)
 }
 
 // requestAll returns the counts as they were before group from.
