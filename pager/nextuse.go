@@ -66,9 +66,9 @@ const (
 	oneBits = 30
 	one     = int64(1) << oneBits // a chance of 1
 
-	// The weights of the three estimates, in sixteenths: those that did best on the first
-	// halves of three traces. The optimum is flat: 5, 5 and 6 cost 0.1 points of hit
-	// rate on average, 8, 4 and 4 cost 0.3.
+	// The weights of the three estimates, in sixteenths, chosen on the first halves of
+	// three traces. The optimum is flat: 5, 5 and 6 cost 0.1 points of hit rate on
+	// average, 8, 4 and 4 cost 0.3.
 	weightHazard, weightLong, weightRecent = 6, 4, 6
 	weightBits                             = 4
 
