@@ -35,6 +35,9 @@ var tableColumns = []struct {
 
 // writeTable leaves out columns that no row has a figure for.
 func writeTable(w io.Writer, rows []Row) error {
+	if len(rows) == 0 {
+		return nil
+	}
 	t := table.NewWriter()
 	t.SetStyle(table.StyleLight)
 	t.Style().Format.Header = text.FormatDefault
