@@ -1,12 +1,15 @@
 package bench
 
-import "ufm/moe"
+import (
+	"ufm/moe"
+	"ufm/pager"
+)
 
 // row accounts for the cell, as far as it came.
 func (c *cell) row() Row {
 	r := c.asked()
-	if c.held != nil {
-		r.HostBytes = new(c.held.HostBytes())
+	if bank := c.held(); bank != nil {
+		r.HostBytes = new(bank.HostBytes())
 	}
 	r.NMSE, r.MaxAbsErr = c.verdict.nmse, c.verdict.maxAbs
 	if c.needed == nil { // it did not come to its end
@@ -20,18 +23,21 @@ func (c *cell) row() Row {
 }
 
 // asked is the part of the row that is known before anything runs.
-func (c *cell) asked() Row {
-	s, d := c.shape, c.backend.Device()
+func (c *cell) asked() Row { return c.job.asked(c.mode, c.policy) }
+
+// asked is the row of a mode before it runs.
+func (j *job) asked(mode moe.Mode, policy pager.Policy) Row {
+	s, d := j.shape, j.backend.Device()
 	r := Row{
-		Schema: RowSchema, RunID: c.env.runID, TimeUTC: c.env.timeUTC, Commit: c.env.commit,
-		Mode: c.mode.String(), Backend: c.backend.Name(), Device: d.Name, Driver: d.Driver,
+		Schema: RowSchema, RunID: j.env.runID, TimeUTC: j.env.timeUTC, Commit: j.env.commit,
+		Mode: mode.String(), Backend: j.backend.Name(), Device: d.Name, Driver: d.Driver,
 		Status: StatusOK, Kind: "measured",
-		Model: c.Model.Name(), Layers: s.Layers, Experts: s.Experts, DModel: s.DModel,
+		Model: j.Model.Name(), Layers: s.Layers, Experts: s.Experts, DModel: s.DModel,
 		DHidden: s.DHidden, TopK: s.TopK, Form: s.Form.String(), DType: s.DType.String(),
-		Routing: c.feed.routing(), Tokens: c.Tokens, Seed: c.Seed, Phase: c.feed.phase.String(),
-		BankBytes: s.BankBytes(), Slots: c.slots, BudgetBytes: int64(c.slots) * s.ExpertBytes(),
+		Routing: j.feed.routing(), Tokens: j.Tokens, Seed: j.Seed, Phase: j.feed.phase.String(),
+		BankBytes: s.BankBytes(), Slots: j.slots, BudgetBytes: int64(j.slots) * s.ExpertBytes(),
 	}
-	switch c.mode {
+	switch mode {
 	case moe.Baseline:
 		r.Slots, r.BudgetBytes = s.Layers*s.Experts, s.BankBytes()
 	case moe.Naive:
@@ -39,8 +45,8 @@ func (c *cell) asked() Row {
 	case moe.Published:
 		r.Policy = new("lru")
 	case moe.UFM:
-		if c.policy != nil {
-			r.Policy = new(c.policy.Name())
+		if policy != nil {
+			r.Policy = new(policy.Name())
 		}
 	}
 	return r
@@ -64,6 +70,7 @@ func (c *cell) time(r *Row) {
 	ms := c.window.times()
 	r.StepMsMedian, r.StepMsP10 = new(quantile(ms, 0.5)), new(quantile(ms, 0.1))
 	r.StepMsP90 = new(quantile(ms, 0.9))
+	r.StepMsMean = new(milliseconds(c.window.total().Wall) / float64(len(ms)))
 	if *r.StepMsMedian > 0 {
 		r.TokensPerS = new(float64(c.Tokens) * 1000 / *r.StepMsMedian)
 	}
@@ -95,11 +102,12 @@ func (c *cell) limit(r *Row) {
 	}
 	r.BeladyUploads = &uploads
 	steps := len(c.window.steps)
-	if l := newLimit(c.Ceilings, steps, demands); l != nil && *r.StepMsMedian > 0 {
+	wall := milliseconds(c.window.total().Wall)
+	if l := newLimit(c.Ceilings, steps, demands); l != nil && wall > 0 {
 		r.LimitMs, r.LimitBy, r.ChainMs = &l.ms, &l.by, &l.chain
-		r.LimitFraction = new(l.ms / *r.StepMsMedian)
+		r.LimitFraction = new(l.ms / *r.StepMsMean) // both are means: a median is no bound
 	}
-	if wall := milliseconds(c.window.total().Wall); c.Ceilings.LinkGBs > 0 && wall > 0 {
+	if c.Ceilings.LinkGBs > 0 && wall > 0 {
 		r.LinkFraction = new(float64(c.window.moved) / (c.Ceilings.LinkGBs * 1e6 * wall))
 	}
 }

@@ -6,10 +6,12 @@ import (
 	"ufm/moe"
 )
 
-// help says what would make a row faster, largest gain first as far as the row tells.
-func (r Row) help(d moe.Device) []string {
+// Advice says what would make a row faster, largest gain first as far as the row tells,
+// in the row's own figures. On unified memory, which serves device and host, paging is
+// the first thing to do without.
+func (r Row) Advice(unified bool) []string {
 	var lines []string
-	if d.Unified {
+	if unified && r.Status == StatusOK {
 		lines = append(lines, fmt.Sprintf("on %s a copy stays within one memory: "+
 			"keeping all %s resident costs nothing there", r.Device, size(r.BankBytes)))
 	}
@@ -36,9 +38,8 @@ func (r Row) adviseBytes() string {
 	if *r.LimitBy != byLink {
 		return ""
 	}
-	missing := r.BankBytes - r.BudgetBytes
 	line := fmt.Sprintf("the link binds even the best policy: only a larger budget "+
-		"(%s more holds the whole bank) or a faster link", size(missing))
+		"(of the bank's %s it has %s) or a faster link", size(r.BankBytes), size(r.BudgetBytes))
 	if r.DType == moe.F32.String() {
 		return line + " lifts the limit, or 16-bit weights, which halve every upload"
 	}
@@ -52,8 +53,8 @@ func (r Row) advisePolicy() string {
 	if extra <= 0 {
 		return ""
 	}
-	line := fmt.Sprintf("belady, which knows the future, would save %s of %s uploads",
-		integer(extra), integer(*r.Uploads))
+	line := fmt.Sprintf("belady, which knows the future, would make %s of the %s uploads",
+		integer(*r.BeladyUploads), integer(*r.Uploads))
 	if r.UploadMs == nil {
 		return line
 	}
@@ -61,8 +62,7 @@ func (r Row) advisePolicy() string {
 	if saved < 0.05**r.StepMsMedian {
 		return ""
 	}
-	return line + fmt.Sprintf(", about %s of %s ms of uploading a step",
-		figure(saved), figure(*r.UploadMs))
+	return line + fmt.Sprintf(", which took %s ms a step", figure(*r.UploadMs))
 }
 
 // adviseStalls speaks up where compute waited.
@@ -94,7 +94,7 @@ func (r Row) adviseOverhead() string {
 	if idle < 0.1**r.StepMsMedian {
 		return ""
 	}
-	return fmt.Sprintf("%s of %s ms went neither into compute nor into uploads: "+
+	return fmt.Sprintf("a part of the %s ms went neither into compute (%s) nor into uploads (%s): "+
 		"more tokens a step would share the cost of launching it",
-		figure(idle), figure(*r.StepMsMedian))
+		figure(*r.StepMsMedian), figure(*r.ComputeMs), figure(*r.UploadMs))
 }

@@ -9,21 +9,41 @@ import (
 	"ufm/moe"
 )
 
-// Ceilings are the rates of b's device, from the cache or else measured now and kept.
-// A cache that cannot be written only costs the next run its time.
+// Ceilings are the rates of b's device, from the cache or else measured now and kept: the
+// few that limits need. A cache that cannot be written only costs the next run its time.
 func Ceilings(ctx context.Context, b moe.Backend, cache hardware.Cache) (hardware.Ceilings, error) {
 	d := b.Device()
 	if kept, ok := cache.Load(b.Name(), d.Name, d.Driver); ok {
 		return kept, nil
 	}
-	return MeasureCeilings(ctx, b, cache)
+	return measure(ctx, b, cache, b.Measure)
 }
 
-// MeasureCeilings measures the rates of b's device and keeps them.
+// MeasureCeilings measures all rates of b's device, those of its own kernels too, and
+// keeps them.
 func MeasureCeilings(
 	ctx context.Context, b moe.Backend, cache hardware.Cache,
 ) (hardware.Ceilings, error) {
-	c, err := b.Measure(ctx)
+	ceilings := b.Measure
+	if all, ok := b.(interface {
+		MeasureAll(ctx context.Context) (hardware.Ceilings, error)
+	}); ok {
+		ceilings = all.MeasureAll
+	}
+	return measure(ctx, b, cache, func(ctx context.Context) (hardware.Ceilings, error) {
+		c, err := ceilings(ctx)
+		if err == nil {
+			c.Timing, err = MeasureTiming(ctx, b)
+		}
+		return c, err
+	})
+}
+
+func measure(
+	ctx context.Context, b moe.Backend, cache hardware.Cache,
+	how func(context.Context) (hardware.Ceilings, error),
+) (hardware.Ceilings, error) {
+	c, err := how(ctx)
 	if err != nil {
 		return hardware.Ceilings{}, fmt.Errorf("bench: measure %s: %w", b.Device().Name, err)
 	}

@@ -46,6 +46,37 @@ func TestCeilingsAreMeasuredOnce(t *testing.T) {
 	}
 }
 
+// thorough also has a long measurement.
+type thorough struct {
+	measuring
+	long int
+}
+
+func (m *thorough) MeasureAll(context.Context) (hardware.Ceilings, error) {
+	m.long++
+	c := card
+	c.Link = []hardware.LinkRate{{Bytes: 1 << 20, UpGBs: 50, OneQueueGBs: 48, DownGBs: 49}}
+	return c, m.err
+}
+
+// TestCeilingsLongAndShort: a run takes the short measurement and is content with either;
+// only who asks for all gets the table.
+func TestCeilingsLongAndShort(t *testing.T) {
+	cache := hardware.Cache{Dir: t.TempDir()}
+	m := &thorough{}
+	short, err := Ceilings(t.Context(), m, cache)
+	if err != nil || m.times != 1 || m.long != 0 || short.Link != nil {
+		t.Fatalf("a run: %d short and %d long, %v, %+v", m.times, m.long, err, short)
+	}
+	if _, err := MeasureCeilings(t.Context(), m, cache); err != nil || m.times != 1 || m.long != 1 {
+		t.Errorf("asked for all: %d short and %d long, %v", m.times, m.long, err)
+	}
+	kept, err := Ceilings(t.Context(), m, cache)
+	if err != nil || m.times != 1 || len(kept.Link) != 1 {
+		t.Errorf("a run after that: %d short, %v, %+v", m.times, err, kept)
+	}
+}
+
 func TestCeilingsThatCannotBeMeasured(t *testing.T) {
 	m := &measuring{err: errors.New("no clock")}
 	_, err := Ceilings(t.Context(), m, hardware.Cache{})

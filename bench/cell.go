@@ -13,6 +13,10 @@ import (
 // minSteps is how many steps are measured at least, however long they take.
 const minSteps = 3
 
+// warmUpSteps run before the window, in every mode the same, so that the windows of all
+// modes begin with the same step.
+const warmUpSteps = 2
+
 // cell is one mode on its way to a row.
 type cell struct {
 	*job
@@ -47,22 +51,45 @@ func (j *job) run(ctx context.Context, mode moe.Mode) (Row, error) {
 	}
 	row := c.row()
 	row.fail(err)
+	if o, ok := c.observer.(StepObserver); ok && c.needed != nil {
+		o.Steps(mode, c.window.inOrder())
+	}
 	return row, nil
 }
 
 // fail makes err the row's status.
 func (r *Row) fail(err error) {
-	var oom *moe.OutOfMemoryError
-	switch {
-	case err == nil:
+	if err == nil {
 		return
-	case errors.As(err, &oom):
-		r.Status = StatusOOM
-	default:
-		r.Status = StatusError
 	}
+	r.Status = StatusOf(err)
 	text := err.Error()
 	r.Error = &text
+}
+
+// StatusOf is the status that an error stands for. Memory is the device's or the host's.
+func StatusOf(err error) Status {
+	switch {
+	case err == nil:
+		return StatusOK
+	case errors.As(err, new(moe.DeviceLostError)):
+		return StatusLost
+	case errors.As(err, new(*moe.OutOfMemoryError)), errors.As(err, new(*moe.HostMemoryError)):
+		return StatusOOM
+	case timedOut(err):
+		return StatusTimeout
+	default:
+		return StatusError
+	}
+}
+
+// timedOut tells whether err is the end of some wait's time, on the device or elsewhere.
+func timedOut(err error) bool {
+	var t interface {
+		error
+		Timeout() bool
+	}
+	return errors.As(err, &t) && t.Timeout()
 }
 
 func (c *cell) measure(ctx context.Context) error {
@@ -89,6 +116,7 @@ func (c *cell) open(ctx context.Context) (err error) {
 	c.runner, err = c.backend.NewRunner(moe.RunConfig{
 		Shape: c.shape, Mode: c.mode, Slots: c.slots, Policy: c.policy,
 		MaxTokens: c.Tokens, Observe: c.observe,
+		Exact: c.Activations != nil, // a recording's activations were not rounded
 	})
 	if err != nil {
 		return err
@@ -123,21 +151,17 @@ func (c *cell) prepare(ctx context.Context) error {
 		c.observer.Progress(c.mode.String()+" check", int64(i+1), int64(len(captures)))
 	}
 	var err error
-	if c.verdict, err = c.check.judge(c.mode, captures); err != nil {
+	if c.verdict, err = c.check.judge(ctx, c.mode, c.runner, captures); err != nil {
 		return err
 	}
 	if err := c.heat(ctx); err != nil {
 		return err
 	}
-	steps := 1
-	if c.mode == moe.Baseline || c.mode == moe.UFM {
-		steps = 2
-	}
-	for c.next < steps {
+	for c.next < warmUpSteps {
 		if _, err := c.step(ctx, nil); err != nil {
 			return err
 		}
-		c.observer.Progress(c.mode.String()+" warm-up", int64(c.next), int64(steps))
+		c.observer.Progress(c.mode.String()+" warm-up", int64(c.next), warmUpSteps)
 	}
 	return nil
 }
@@ -187,6 +211,11 @@ func (c *cell) bound() error {
 // enough tells whether the window is complete, and the observer how far it is.
 func (c *cell) enough(start time.Time) bool {
 	done := len(c.window.steps)
+	if done >= minSteps && c.requests.full() {
+		c.observer.Note(fmt.Sprintf("%s: measured %d steps: what the bound is counted from "+
+			"may take no more than %s", c.mode, done, size(maxRequestBytes)))
+		return true
+	}
 	if c.Steps > 0 {
 		c.observer.Progress(c.mode.String(), int64(done), int64(c.Steps))
 		return done >= c.Steps

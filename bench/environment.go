@@ -14,17 +14,26 @@ type environment struct {
 	commit  *string
 }
 
-func newEnvironment(now time.Time) environment {
+// NewRunID names a run by its time; the rest tells runs of the same second apart.
+func NewRunID(now time.Time) string {
+	return fmt.Sprintf("%s-%04x", now.UTC().Format("20060102T150405"), rand.Uint32N(1<<16))
+}
+
+func newEnvironment(now time.Time, runID string) environment {
 	now = now.UTC()
+	if runID == "" {
+		runID = NewRunID(now)
+	}
 	return environment{
-		runID:   fmt.Sprintf("%s-%04x", now.Format("20060102T150405"), rand.Uint32N(1<<16)),
+		runID:   runID,
 		timeUTC: now.Format(time.RFC3339),
-		commit:  commit(),
+		commit:  Commit(),
 	}
 }
 
-// commit is the revision that this binary was built from, if the go command stamped it.
-func commit() *string {
+// Commit is the revision that this binary was built from, with "+modified" if the tree
+// had changes; nil if the go command did not stamp it.
+func Commit() *string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return nil

@@ -52,7 +52,7 @@ func TestTraceOfTheFirstMode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := len(tr.StepSizes), 1+spec.Steps; got != want {
+	if got, want := len(tr.StepSizes), warmUpSteps+spec.Steps; got != want {
 		t.Errorf("got %d steps, want %d", got, want)
 	}
 }

@@ -76,6 +76,7 @@ type Row struct {
 	StepMsMedian *float64 `json:"step_ms_median"`
 	StepMsP10    *float64 `json:"step_ms_p10"`
 	StepMsP90    *float64 `json:"step_ms_p90"`
+	StepMsMean   *float64 `json:"step_ms_mean"`
 	TokensPerS   *float64 `json:"tokens_per_s"` // tokens / step_ms_median
 	ComputeMs    *float64 `json:"compute_ms"`
 	UploadMs     *float64 `json:"upload_ms"`
@@ -83,7 +84,7 @@ type Row struct {
 	LinkGBs      *float64 `json:"link_gb_s"`
 	ReadGBs      *float64 `json:"read_gb_s"`
 
-	// The limit of a step and how near to it the cell came.
+	// The limit of a step, a mean as step_ms_mean is, and how near to it the cell came.
 	LimitMs       *float64 `json:"limit_ms"`
 	LimitBy       *string  `json:"limit_by"` // memory, compute or link
 	LimitFraction *float64 `json:"limit_fraction"`

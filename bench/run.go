@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/dustin/go-humanize"
-
 	"ufm/moe"
 )
 
@@ -25,17 +23,49 @@ type Observer interface {
 	Finished(r Row)
 }
 
+// StepObserver is an Observer that wants each measured step's time, too, in the order
+// in which they ran. It is told just before the row is finished.
+type StepObserver interface {
+	Observer
+	Steps(mode moe.Mode, ms []float64)
+}
+
 // Run runs each mode of spec on b and returns a row for each. Whatever fails within a
 // mode is the status of its row. What no mode could run without, the bank first of
 // all, and the end of ctx are errors; the rows finished until then come with it.
 func Run(
 	ctx context.Context, b moe.Backend, spec Spec, o Observer,
 ) (rows []Row, err error) {
+	var banks shelf
+	defer func() { err = errors.Join(err, banks.close()) }()
+	return run(ctx, b, &banks, spec, o)
+}
+
+// Series runs one spec after the other, as Run does.
+// Neighbours with the same Model share its bank. It ends with the first error.
+func Series(
+	ctx context.Context, b moe.Backend, specs []Spec, o Observer,
+) (rows []Row, err error) {
+	var banks shelf
+	defer func() { err = errors.Join(err, banks.close()) }()
+	for _, spec := range specs {
+		more, err := run(ctx, b, &banks, spec, o)
+		rows = append(rows, more...)
+		if err != nil {
+			return rows, err
+		}
+	}
+	return rows, nil
+}
+
+func run(
+	ctx context.Context, b moe.Backend, banks *shelf, spec Spec, o Observer,
+) (rows []Row, err error) {
 	j, err := newJob(b, spec, o)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, j.close()) }()
+	j.banks = banks
 	for _, line := range j.notes() {
 		j.observer.Note(line)
 	}
@@ -63,7 +93,7 @@ type job struct {
 	slots    int // of the budget
 	feed     *feed
 	check    *check
-	held     moe.Bank // built when the first mode has its device memory; nil until then
+	banks    *shelf
 }
 
 func newJob(b moe.Backend, spec Spec, o Observer) (*job, error) {
@@ -75,74 +105,38 @@ func newJob(b moe.Backend, spec Spec, o Observer) (*job, error) {
 	}
 	j := &job{
 		Spec: spec, shape: spec.Model.Shape(), backend: b, observer: o,
-		env: newEnvironment(time.Now()),
+		env: newEnvironment(time.Now(), spec.RunID),
 	}
-	var err error
-	if j.slots, err = spec.Budget.Slots(j.shape, j.free()); err != nil {
+	if err := j.place(); err != nil {
 		return nil, err
 	}
 	j.feed, j.check = newFeed(&j.Spec), newCheck(&j.Spec)
 	return j, nil
 }
 
-// free is the device memory that an automatic budget may take: what is left after the
-// gates, about a step's activations, some headroom for the driver, and, where the bank
-// takes the same memory, the bank.
-func (j *job) free() int64 {
-	s, d := j.shape, j.backend.Device()
-	gates := 4 * int64(s.Layers) * int64(s.Experts) * int64(s.DModel)
-	perToken := 4 * int64(4*s.DModel+s.TopK*(s.DModel+s.DHidden))
-	free := d.MemBytes - d.MemBytes/16 - gates - perToken*int64(j.Tokens)
-	if d.Unified && j.MemoryLimit == 0 {
-		free -= s.BankBytes()
-	}
-	return free
-}
-
 // notes are what should be known at start.
-func (j *job) notes() []string {
+func (j *job) notes() []string { return PoolNotes(j.shape, j.slots, j.backend.Device()) }
+
+// PoolNotes are what should be known of a pool of so many slots before it is used.
+func PoolNotes(s moe.Shape, slots int, d moe.Device) []string {
 	var lines []string
-	if d := j.backend.Device(); d.Unified {
+	if d.Unified {
 		lines = append(lines, fmt.Sprintf(
 			"%s shares its memory with the host: paging gains nothing there", d.Name))
 	}
-	cycle := j.shape.Paging().TokenCycle()
+	cycle := s.Paging().TokenCycle()
 	switch {
-	case j.slots >= cycle:
-	case j.shape.Layers > 1:
+	case slots >= cycle:
+	case s.Layers > 1:
 		lines = append(lines, fmt.Sprintf("the pool of %d slots is below one token cycle of "+
 			"%d layers × top-%d = %d: plain LRU hits nothing when it decodes",
-			j.slots, j.shape.Layers, j.shape.TopK, cycle))
+			slots, s.Layers, s.TopK, cycle))
 	default:
 		lines = append(lines, fmt.Sprintf("the pool of %d slots is below top-%d: "+
 			"plain LRU hits at most %d of a token's %d experts",
-			j.slots, j.shape.TopK, j.slots, j.shape.TopK))
+			slots, s.TopK, slots, s.TopK))
 	}
 	return lines
-}
-
-// bank is the host's copy of all experts. It is built once, when the first mode has
-// taken its device memory, so that what does not fit the device is known in no time.
-func (j *job) bank(ctx context.Context) (moe.Bank, error) {
-	if j.held != nil {
-		return j.held, nil
-	}
-	total := j.shape.BankBytes()
-	bank, err := j.backend.NewBank(ctx, j.Model, func(done int64) {
-		j.observer.Progress(BuildingBank, done, total)
-	})
-	if err != nil {
-		return nil, fmt.Errorf("bench: bank of %s: %w", humanize.IBytes(uint64(total)), err)
-	}
-	j.held = bank
-	return bank, nil
-}
-
-func (j *job) close() error {
-	if j.held == nil {
-		return nil
-	}
-	return j.held.Close()
 }
 
 // silent is the observer of a caller that has none.

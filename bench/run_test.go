@@ -6,10 +6,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"ufm/moe"
+	"ufm/pager"
 )
 
 var errNaN = errors.New("tensor w3 holds NaN")
@@ -49,7 +51,7 @@ func TestRunAllModes(t *testing.T) {
 		if *r.BeladyUploads > *r.Uploads {
 			t.Errorf("%s: needed %d uploads, but made %d", r.Mode, *r.BeladyUploads, *r.Uploads)
 		}
-		if *r.LimitMs <= 0 || *r.LimitFraction != *r.LimitMs / *r.StepMsMedian {
+		if *r.LimitMs <= 0 || *r.LimitFraction != *r.LimitMs / *r.StepMsMean {
 			t.Errorf("%s: limit %g ms, fraction %g", r.Mode, *r.LimitMs, *r.LimitFraction)
 		}
 		if *r.ChainMs < *r.LimitMs*(1-1e-9) {
@@ -95,12 +97,127 @@ func TestRunModesDiffer(t *testing.T) {
 			t.Errorf("%s: got policy %s, want %q", r.Mode, policy, want.policy)
 		}
 	}
-	// A resident bank needs nothing; all that page are judged by the same slots. Their
-	// windows begin a step apart, so that the figures are only near each other.
+	// A resident bank needs nothing; all that page are judged by the same slots over the
+	// same steps.
 	for i, r := range rows {
-		if needed := *r.BeladyUploads; (needed == 0) != (i == 0) || needed > *r.Uploads {
+		if needed := *r.BeladyUploads; (needed == 0) != (i == 0) || needed > *r.Uploads ||
+			i > 0 && needed != *rows[1].BeladyUploads {
 			t.Errorf("%s: %d uploads needed, %d made", r.Mode, needed, *r.Uploads)
 		}
+	}
+}
+
+// TestWindowsAreTheSameSteps: what is measured begins with the same step in every mode.
+func TestWindowsAreTheSameSteps(t *testing.T) {
+	spec := newSpec(t, allModes...)
+	spec.Steps = 4
+	ran := map[moe.Mode][]int{}
+	b := newTapped(t, moe.CPUOptions{})
+	b.onStep = func(m moe.Mode, batch *moe.Batch) error {
+		ran[m] = append(ran[m], batch.Step)
+		return nil
+	}
+	mustRun(t, b, spec)
+	for _, m := range allModes {
+		if diff := cmp.Diff([]int{0, 1, 2, 3, 4, 5}, ran[m]); diff != "" {
+			t.Errorf("%s: steps (-want +got):\n%s", m, diff)
+		}
+	}
+}
+
+// TestRunAutomaticBudgetFits: what an automatic budget leaves is enough for the steps, even
+// where they take more than the experts.
+func TestRunAutomaticBudgetFits(t *testing.T) {
+	for _, tokens := range []int{1, 40, 400} {
+		b := newTapped(t, moe.CPUOptions{
+			Threads: 2, MemoryLimit: 2*testShape.ExpertBytes() +
+				17*moe.NewCPU(moe.CPUOptions{Threads: 2}).WorkBytes(testShape, tokens)/16,
+		})
+		spec := newSpec(t, moe.UFM)
+		spec.Budget, spec.Tokens, spec.MemoryLimit = Budget{}, tokens, b.Device().MemBytes
+		r := mustRun(t, b, spec)[0]
+		if r.Status != StatusOK || r.Slots < 1 || r.Slots > 2 {
+			t.Errorf("%d tokens: got %s with %d slots: %s", tokens, r.Status, r.Slots, show(r.Error, same))
+		}
+	}
+}
+
+// TestRunBankLargerThanTheHost: an automatic budget names what does not fit, not what is
+// left of it.
+func TestRunBankLargerThanTheHost(t *testing.T) {
+	shape := testShape
+	shape.Experts, shape.DModel, shape.DHidden = 1<<20, 1<<10, 1<<14
+	spec := newSpec(t, moe.UFM)
+	spec.Model, spec.Budget = newModel(t, shape), Budget{}
+	_, err := Run(t.Context(), newTapped(t, moe.CPUOptions{}), spec, nil)
+	var host *moe.HostMemoryError
+	if !errors.As(err, &host) || host.Requested != shape.BankBytes() || host.Available < 1 {
+		t.Errorf("got %v, want the sizes of the bank and of the host", err)
+	}
+}
+
+// choosy is a backend that cannot run every shape.
+type choosy struct {
+	*tapped
+	err error
+}
+
+func (c choosy) CheckShape(moe.Shape) error { return c.err }
+
+// TestRunRefusesAShapeOnce: what no mode could run is an error before the first.
+func TestRunRefusesAShapeOnce(t *testing.T) {
+	b := choosy{newTapped(t, moe.CPUOptions{}), errors.New("too many experts")}
+	rows, err := Run(t.Context(), b, newSpec(t, allModes...), nil)
+	if !errors.Is(err, b.err) || len(rows) > 0 || len(b.calls) > 0 {
+		t.Errorf("got %d rows, %v after %q, want the one error", len(rows), err, b.calls)
+	}
+}
+
+// late and lost are errors as devices make them.
+type late struct{ error }
+
+func (late) Timeout() bool { return true }
+
+type lost struct{ error }
+
+func (lost) DeviceLost() {}
+
+// TestRunTellsHowItEnded: what happened to the device is a status of its own.
+func TestRunTellsHowItEnded(t *testing.T) {
+	for want, cause := range map[Status]error{
+		StatusTimeout: late{errors.New("too slow")},
+		StatusLost:    lost{errors.New("gone")},
+		StatusOOM:     &moe.OutOfMemoryError{What: "input"},
+		StatusError:   errors.New("odd"),
+	} {
+		b := newTapped(t, moe.CPUOptions{})
+		b.onStep = func(moe.Mode, *moe.Batch) error { return cause }
+		if r := mustRun(t, b, newSpec(t, moe.UFM))[0]; r.Status != want {
+			t.Errorf("%v: got %s, want %s", cause, r.Status, want)
+		}
+	}
+}
+
+// TestRunRemembersNoMoreThanItMay: a long run ends before what it keeps for the bound does
+// not fit, but not before it has measured anything.
+func TestRunRemembersNoMoreThanItMay(t *testing.T) {
+	w := &watcher{}
+	spec := newSpec(t, moe.UFM)
+	spec.Steps = 1 << 20
+	c := cell{job: &job{Spec: spec, observer: w}, mode: moe.UFM}
+	c.requests.observe(&pager.Event{Hits: []pager.ExpertID{1, 2, 3}})
+	if got := c.requests.bytes; got < 3*4 || got > 1<<10 {
+		t.Errorf("a group of three experts: %d bytes", got)
+	}
+	c.requests.bytes = maxRequestBytes
+	for steps := 0; steps <= minSteps; steps++ {
+		c.window.steps = make([]moe.StepTimes, steps)
+		if got := c.enough(time.Now()); got != (steps == minSteps) {
+			t.Errorf("%d steps: enough is %v", steps, got)
+		}
+	}
+	if notes := strings.Join(w.notes, "\n"); !strings.Contains(notes, "ufm: measured 3 steps") {
+		t.Errorf("got notes %q, want that it ended early", notes)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/big"
 	"strconv"
 	"strings"
 
@@ -58,12 +59,23 @@ func ParseBudget(s string) (Budget, error) {
 	return Budget{Bytes: bytes}, nil
 }
 
+// partOf is percent of n, rounded down: of the decimal number that was written, since in
+// binary 32.3 % of 1000 is a little less than 323.
+func partOf(percent float64, n int) int {
+	p, ok := new(big.Rat).SetString(strconv.FormatFloat(percent, 'f', -1, 64))
+	if !ok {
+		panic(fmt.Sprintf("bench: %v percent is not a number", percent)) // ParseBudget lets none in
+	}
+	p.Mul(p, big.NewRat(int64(n), 100))
+	return int(new(big.Int).Quo(p.Num(), p.Denom()).Int64())
+}
+
 // Slots is the number of experts that the budget holds, at most all of them. free is
 // the device memory that is left for them; only an automatic budget looks at it.
 func (b Budget) Slots(s moe.Shape, free int64) (int, error) {
 	experts := s.Layers * s.Experts
 	if b.Percent > 0 {
-		return max(1, int(b.Percent*float64(experts)/100)), nil
+		return max(1, partOf(b.Percent, experts)), nil
 	}
 	bytes, what := b.Bytes, "budget"
 	if bytes == 0 {

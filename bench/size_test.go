@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -72,6 +73,7 @@ func TestSlots(t *testing.T) {
 		{"at most the bank", Budget{Bytes: 1 << 40}, 0, 100},
 		{"percent", Budget{Percent: 29}, 0, 29},
 		{"percent rounded down", Budget{Percent: 33.9}, 0, 33},
+		{"percent of a decimal", Budget{Percent: 0.7}, 0, 1},
 		{"at least one", Budget{Percent: 0.1}, 0, 1},
 		{"all", Budget{Percent: 100}, 0, 100},
 		{"free", Budget{}, 7 * 512, 7},
@@ -88,6 +90,20 @@ func TestSlots(t *testing.T) {
 		_, err := b.Slots(s, 100)
 		if err == nil || !strings.Contains(err.Error(), "is below one expert of 512 B (512 bytes)") {
 			t.Errorf("budget %+v: got %v, want an error that names both sizes", b, err)
+		}
+	}
+}
+
+// TestSlotsOfDecimals: every tenth of a percent of 1000 experts is a whole number of them.
+func TestSlotsOfDecimals(t *testing.T) {
+	s := moe.Shape{Layers: 2, Experts: 500, DModel: 8, DHidden: 8, TopK: 1}
+	for want := 1; want <= 1000; want++ {
+		b, err := ParseBudget(fmt.Sprintf("%d.%d%%", want/10, want%10))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := b.Slots(s, 0); err != nil || got != want {
+			t.Errorf("%v %% of 1000: got %d, %v, want %d", b.Percent, got, err, want)
 		}
 	}
 }

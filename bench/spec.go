@@ -38,6 +38,8 @@ type Spec struct {
 	Verify bool
 	// Ceilings are what the limit is made from; unmeasured ones leave it unknown.
 	Ceilings hardware.Ceilings
+	// RunID is what the rows of a larger run share; "" makes one up.
+	RunID string
 	// Events receives the event log of mode ufm, TraceOut the experts that its tokens
 	// (or those of the first mode, without ufm) chose. Nil: neither.
 	Events, TraceOut io.Writer

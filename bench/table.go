@@ -12,36 +12,40 @@ import (
 // unknown stands in a table where a row has no figure.
 const unknown = "-"
 
+// column is a column of a table for people.
+type column[T any] struct {
+	title string
+	cell  func(T) string
+	word  bool // not a figure
+}
+
 // tableColumns are the few figures that people look at first. Counts are those of the
 // whole window, as in the other formats.
-var tableColumns = []struct {
-	title string
-	cell  func(Row) string
-}{
-	{"mode", func(r Row) string { return r.Mode }},
-	{"status", func(r Row) string { return string(r.Status) }},
-	{"slots", func(r Row) string { return humanize.Comma(int64(r.Slots)) }},
-	{"hits", func(r Row) string { return show(r.Hits, integer[int64]) }},
-	{"misses", func(r Row) string { return show(r.Misses, integer[int64]) }},
-	{"uploads", func(r Row) string { return show(r.Uploads, integer[int64]) }},
-	{"belady", func(r Row) string { return show(r.BeladyUploads, integer[int64]) }},
-	{"uploaded", func(r Row) string { return show(r.UploadBytes, size) }},
-	{"ms/step", func(r Row) string { return show(r.StepMsMedian, figure) }},
-	{"tok/s", func(r Row) string { return show(r.TokensPerS, figure) }},
-	{"limit ms", func(r Row) string { return show(r.LimitMs, figure) }},
-	{"of limit", func(r Row) string { return show(r.LimitFraction, percent) }},
-	{"nmse", func(r Row) string { return show(r.NMSE, scientific) }},
+var tableColumns = []column[Row]{
+	{"mode", func(r Row) string { return r.Mode }, true},
+	{"status", func(r Row) string { return string(r.Status) }, true},
+	{"slots", func(r Row) string { return humanize.Comma(int64(r.Slots)) }, false},
+	{"hits", func(r Row) string { return show(r.Hits, integer[int64]) }, false},
+	{"misses", func(r Row) string { return show(r.Misses, integer[int64]) }, false},
+	{"uploads", func(r Row) string { return show(r.Uploads, integer[int64]) }, false},
+	{"belady", func(r Row) string { return show(r.BeladyUploads, integer[int64]) }, false},
+	{"uploaded", func(r Row) string { return show(r.UploadBytes, size) }, false},
+	{"ms/step", func(r Row) string { return show(r.StepMsMedian, figure) }, false},
+	{"tok/s", func(r Row) string { return show(r.TokensPerS, figure) }, false},
+	{"limit ms", func(r Row) string { return show(r.LimitMs, figure) }, false},
+	{"of limit", func(r Row) string { return show(r.LimitFraction, percent) }, false},
+	{"nmse", func(r Row) string { return show(r.NMSE, scientific) }, false},
 }
 
 // writeTable leaves out columns that no row has a figure for.
-func writeTable(w io.Writer, rows []Row) error {
+func writeTable[T any](w io.Writer, columns []column[T], rows []T) error {
 	t := table.NewWriter()
 	t.SetStyle(table.StyleLight)
 	t.Style().Format.Header = text.FormatDefault
 	var header table.Row
 	var alignment []table.ColumnConfig
 	lines := make([]table.Row, len(rows))
-	for _, column := range tableColumns {
+	for _, column := range columns {
 		if !anyFigure(rows, column.cell) {
 			continue
 		}
@@ -49,7 +53,7 @@ func writeTable(w io.Writer, rows []Row) error {
 		for i, r := range rows {
 			lines[i] = append(lines[i], column.cell(r))
 		}
-		if len(header) > 2 { // mode and status are words
+		if !column.word {
 			alignment = append(alignment, table.ColumnConfig{
 				Number: len(header), Align: text.AlignRight, AlignHeader: text.AlignRight,
 			})
@@ -62,7 +66,7 @@ func writeTable(w io.Writer, rows []Row) error {
 	return err
 }
 
-func anyFigure(rows []Row, cell func(Row) string) bool {
+func anyFigure[T any](rows []T, cell func(T) string) bool {
 	for _, r := range rows {
 		if cell(r) != unknown {
 			return true

@@ -13,7 +13,7 @@ import (
 func Verdict(rows []Row, d moe.Device) []string {
 	var lines []string
 	for _, r := range rows {
-		lines = append(lines, r.sentence())
+		lines = append(lines, r.Sentence())
 	}
 	ufm := find(rows, moe.UFM)
 	if ufm == nil {
@@ -22,7 +22,7 @@ func Verdict(rows []Row, d moe.Device) []string {
 	if line := compare(*ufm, rows); line != "" {
 		lines = append(lines, line)
 	}
-	return append(lines, ufm.help(d)...)
+	return append(lines, ufm.Advice(d.Unified)...)
 }
 
 // find is the row of a mode if it has figures to speak of.
@@ -35,8 +35,8 @@ func find(rows []Row, mode moe.Mode) *Row {
 	return nil
 }
 
-// sentence is what happened to one row.
-func (r Row) sentence() string {
+// Sentence is what happened to one row, in the row's own figures.
+func (r Row) Sentence() string {
 	if r.Status != StatusOK {
 		return fmt.Sprintf("%s: %s: %s", r.Mode, r.Status, show(r.Error, same))
 	}
@@ -48,9 +48,16 @@ func (r Row) sentence() string {
 	if r.Mode == moe.Baseline.String() || r.BeladyUploads == nil {
 		return s
 	}
-	slots := r.BudgetBytes / (r.BankBytes / int64(r.Layers*r.Experts))
-	return s + fmt.Sprintf("; %s uploads made, by belady %s with %s slots",
-		show(r.Uploads, integer[int64]), integer(*r.BeladyUploads), integer(slots))
+	return s + fmt.Sprintf("; %s uploads made, by belady %s with %s",
+		show(r.Uploads, integer[int64]), integer(*r.BeladyUploads), r.pool())
+}
+
+// pool is what the bound has for experts. That naive has one slot is no budget.
+func (r Row) pool() string {
+	if r.Mode == moe.Naive.String() {
+		return "a budget of " + size(r.BudgetBytes)
+	}
+	return integer(r.Slots) + " slots"
 }
 
 // binds says each term of the limit in words.

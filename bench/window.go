@@ -19,11 +19,17 @@ type window struct {
 
 // times are the wall times of the steps in milliseconds, ascending.
 func (w *window) times() []float64 {
+	ms := w.inOrder()
+	slices.Sort(ms)
+	return ms
+}
+
+// inOrder are the wall times in milliseconds as the steps ran.
+func (w *window) inOrder() []float64 {
 	ms := make([]float64, len(w.steps))
 	for i, s := range w.steps {
 		ms[i] = milliseconds(s.Wall)
 	}
-	slices.Sort(ms)
 	return ms
 }
 

@@ -10,20 +10,25 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"ufm/sim"
 )
 
-// formats is the registry of ways to write rows.
-var formats = map[string]func(io.Writer, []Row) error{
-	"table": writeTable,
-	"json":  writeJSON,
-	"jsonl": writeJSONLines,
-	"csv":   writeCSV,
+// formats is the registry of ways to write rows of a kind.
+func formats[T any](columns []column[T]) map[string]func(io.Writer, []T) error {
+	return map[string]func(io.Writer, []T) error{
+		"table": func(w io.Writer, rows []T) error { return writeTable(w, columns, rows) },
+		"json":  writeJSON[T],
+		"jsonl": writeJSONLines[T],
+		"csv":   writeCSV[T],
+	}
 }
 
 // CheckFormat tells whether Write knows a format.
 func CheckFormat(format string) error {
-	if formats[format] == nil {
-		names := slices.Sorted(maps.Keys(formats))
+	known := formats[Row](nil)
+	if known[format] == nil {
+		names := slices.Sorted(maps.Keys(known))
 		return fmt.Errorf("bench: unknown format %q (%s)", format, strings.Join(names, ", "))
 	}
 	return nil
@@ -31,25 +36,34 @@ func CheckFormat(format string) error {
 
 // Write writes rows as a table for people, or as json (one array), jsonl or csv.
 func Write(w io.Writer, format string, rows []Row) error {
+	return write(w, format, tableColumns, rows)
+}
+
+// WriteSim does the same with the rows of a simulation.
+func WriteSim(w io.Writer, format string, rows []sim.Row) error {
+	return write(w, format, simColumns, rows)
+}
+
+func write[T any](w io.Writer, format string, columns []column[T], rows []T) error {
 	if err := CheckFormat(format); err != nil {
 		return err
 	}
-	if err := formats[format](w, rows); err != nil {
+	if err := formats(columns)[format](w, rows); err != nil {
 		return fmt.Errorf("bench: write %s: %w", format, err)
 	}
 	return nil
 }
 
-func writeJSON(w io.Writer, rows []Row) error {
+func writeJSON[T any](w io.Writer, rows []T) error {
 	if rows == nil {
-		rows = []Row{}
+		rows = []T{}
 	}
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
 	return e.Encode(rows)
 }
 
-func writeJSONLines(w io.Writer, rows []Row) error {
+func writeJSONLines[T any](w io.Writer, rows []T) error {
 	e := json.NewEncoder(w)
 	for _, r := range rows {
 		if err := e.Encode(r); err != nil {
@@ -59,9 +73,9 @@ func writeJSONLines(w io.Writer, rows []Row) error {
 	return nil
 }
 
-func writeCSV(w io.Writer, rows []Row) error {
+func writeCSV[T any](w io.Writer, rows []T) error {
 	c := csv.NewWriter(w)
-	c.Write(columns()) // errors stay in c until Error
+	c.Write(columnNames[T]()) // errors stay in c until Error
 	for _, r := range rows {
 		c.Write(cells(r))
 	}
@@ -69,22 +83,27 @@ func writeCSV(w io.Writer, rows []Row) error {
 	return c.Error()
 }
 
-// columns are the names of Row's fields, as JSON has them.
-func columns() []string {
-	t := reflect.TypeFor[Row]()
-	names := make([]string, t.NumField())
-	for i := range names {
-		names[i] = t.Field(i).Tag.Get("json")
+// columns are those of Row.
+func columns() []string { return columnNames[Row]() }
+
+// columnNames are the names of a row's fields, as JSON has them.
+func columnNames[T any]() []string {
+	var names []string
+	for f := range reflect.TypeFor[T]().Fields() {
+		if name := f.Tag.Get("json"); name != "-" {
+			names = append(names, name)
+		}
 	}
 	return names
 }
 
 // cells are the fields of r as text; unknown is empty.
-func cells(r Row) []string {
-	v := reflect.ValueOf(r)
-	text := make([]string, v.NumField())
-	for i := range text {
-		text[i] = plain(v.Field(i))
+func cells[T any](r T) []string {
+	var text []string
+	for f, v := range reflect.ValueOf(r).Fields() {
+		if f.Tag.Get("json") != "-" {
+			text = append(text, plain(v))
+		}
 	}
 	return text
 }

@@ -28,7 +28,7 @@ func sampleRows() []Row {
 		Misses: new(int64(48)), Uploads: new(int64(48)), UploadBytes: new(int64(48 << 27)),
 		BeladyUploads: new(int64(48)), Prefetches: new(int64(0)), PrefetchUsed: new(int64(0)),
 		PrefetchWasted: new(int64(0)), Submits: new(4.5), Waits: new(1.0),
-		StepMsMedian: new(43.25), StepMsP10: new(43.0), StepMsP90: new(44.0),
+		StepMsMedian: new(43.25), StepMsP10: new(43.0), StepMsP90: new(44.0), StepMsMean: new(43.4),
 		TokensPerS: new(11838.15), ComputeMs: new(5.5), UploadMs: new(42.2), StallMs: new(37.0),
 		LinkGBs: new(50.9), ReadGBs: new(2900.0), LimitMs: new(42.107), LimitBy: new(byLink),
 		LimitFraction: new(0.9736), LinkFraction: new(0.975), ChainMs: new(42.107),
@@ -42,6 +42,7 @@ func sampleRows() []Row {
 	oom.BeladyUploads, oom.Prefetches, oom.PrefetchUsed, oom.PrefetchWasted = nil, nil, nil, nil
 	oom.Submits, oom.Waits = nil, nil
 	oom.StepMsMedian, oom.StepMsP10, oom.StepMsP90, oom.TokensPerS = nil, nil, nil, nil
+	oom.StepMsMean = nil
 	oom.ComputeMs, oom.UploadMs, oom.StallMs, oom.LinkGBs, oom.ReadGBs = nil, nil, nil, nil, nil
 	oom.LimitMs, oom.LimitBy, oom.LimitFraction = nil, nil, nil
 	oom.LinkFraction, oom.ChainMs = nil, nil
@@ -81,7 +82,7 @@ func TestColumns(t *testing.T) {
 		bank_bytes budget_bytes slots peak_device_bytes nvml_bytes host_bytes
 		hits late_hits misses uploads upload_bytes belady_uploads
 		prefetches prefetch_used prefetch_wasted submits waits
-		step_ms_median step_ms_p10 step_ms_p90 tokens_per_s compute_ms upload_ms stall_ms
+		step_ms_median step_ms_p10 step_ms_p90 step_ms_mean tokens_per_s compute_ms upload_ms stall_ms
 		link_gb_s read_gb_s
 		limit_ms limit_by limit_fraction link_fraction chain_ms nmse max_abs_err kind`
 	if diff := cmp.Diff(strings.Fields(schema), columns()); diff != "" {

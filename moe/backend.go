@@ -52,6 +52,7 @@ type RunConfig struct {
 	Slots     int                // of the pool; Baseline and Naive choose their own
 	Policy    pager.Policy       // only UFM; nil: pager's default
 	MaxTokens int                // most tokens of a step
+	Exact     bool               // no kernel may round activations to 16 bits, not even for many rows
 	Poison    bool               // fill each slot with NaN before its upload: hazards become visible
 	Observe   func(*pager.Event) // called for each group, also by Baseline and Naive; may be nil
 }
@@ -64,6 +65,9 @@ type Backend interface {
 	// Measure returns the device's ceilings: a short measurement of device read,
 	// link and arithmetic rates. The caller caches them.
 	Measure(ctx context.Context) (hardware.Ceilings, error)
+	// WorkBytes is about what a runner for steps of so many tokens takes of device memory
+	// besides its slots: gates and activations, rather more than less.
+	WorkBytes(s Shape, tokens int) int64
 	// NewRunner takes the device memory that cfg needs; where it does not fit the
 	// error is a *OutOfMemoryError.
 	NewRunner(cfg RunConfig) (Runner, error)
@@ -124,6 +128,13 @@ type StepTimes struct {
 	Waits   int
 }
 
+// Rounder is an optional ability of a Runner.
+type Rounder interface {
+	// Rounded reports whether activations were rounded to 16 bits in any step so far, as
+	// some kernels do for experts with many rows unless RunConfig.Exact says no.
+	Rounded() bool
+}
+
 // Runner runs steps of one model in one mode. One goroutine may use it at a time.
 type Runner interface {
 	// Attach uploads what stays on the device (gates; for Baseline every expert).
@@ -137,6 +148,13 @@ type Runner interface {
 	// DeviceBytes is the most device memory taken so far.
 	DeviceBytes() int64
 	Close() error
+}
+
+// DeviceLostError is what the errors of a lost device have in common: every later call
+// fails likewise, and only another backend cures it. Find it with errors.As.
+type DeviceLostError interface {
+	error
+	DeviceLost()
 }
 
 // OutOfMemoryError tells that device memory does not suffice.

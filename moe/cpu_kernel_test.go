@@ -26,12 +26,25 @@ func run(t *testing.T, m Model, threads int, cfg RunConfig, b Batch, steps int) 
 func runWith(t *testing.T, kernels *kernel.Set, m Model, threads int, cfg RunConfig, b Batch,
 	steps int) (*Batch, Runner) {
 	t.Helper()
-	backend := NewCPU(CPUOptions{Threads: threads})
-	backend.(*cpuBackend).kernels = kernels
-	bank, err := backend.NewBank(t.Context(), m, nil)
+	return runOn(t, kernels, newTestBank(t, m), threads, cfg, b, steps)
+}
+
+func newTestBank(t *testing.T, m Model) Bank {
+	t.Helper()
+	bank, err := NewCPU(CPUOptions{}).NewBank(t.Context(), m, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return bank
+}
+
+// runOn is runWith on a bank that several runs share.
+func runOn(t *testing.T, kernels *kernel.Set, bank Bank, threads int, cfg RunConfig, b Batch,
+	steps int) (*Batch, Runner) {
+	t.Helper()
+	backend := NewCPU(CPUOptions{Threads: threads})
+	backend.(*cpuBackend).kernels = kernels
+	m := bank.Model()
 	cfg.Shape, cfg.MaxTokens = m.Shape(), b.Tokens
 	r, err := backend.NewRunner(cfg)
 	if err != nil {
@@ -96,7 +109,7 @@ func TestCPUAgainstReference(t *testing.T) {
 // verify checks a captured step against the float64 reference.
 func verify(t *testing.T, m Model, b *Batch) VerifyResult {
 	t.Helper()
-	v, err := Verify(m, b)
+	v, err := Verify(t.Context(), m, b)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/binary"
 	"runtime"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"ufm/internal/hardware"
@@ -16,18 +18,28 @@ const measureFor = 100 * time.Millisecond
 // Measure finds the rates of the loops that the backend consists of: what this code
 // could reach on this machine, not what the machine could.
 func (b *cpuBackend) Measure(ctx context.Context) (hardware.Ceilings, error) {
-	size := 256 << 20 // larger than caches
+	return b.measure(ctx, measureSize(), false)
+}
+
+// MeasureAll also measures copies by their size.
+func (b *cpuBackend) MeasureAll(ctx context.Context) (hardware.Ceilings, error) {
+	return b.measure(ctx, measureSize(), true)
+}
+
+// measureSize is larger than caches, if the host has so much.
+func measureSize() int {
+	size := 256 << 20
 	if _, available := hostMemory(); available > 0 {
 		size = min(size, int(available/8))
 	}
-	return b.measure(ctx, max(size, 1<<20))
+	return max(size, 1<<20)
 }
 
 // measure copies and reads size bytes at a time.
-func (b *cpuBackend) measure(ctx context.Context, size int) (hardware.Ceilings, error) {
+func (b *cpuBackend) measure(ctx context.Context, size int, all bool) (hardware.Ceilings, error) {
 	device := b.Device()
 	c := hardware.Ceilings{
-		Schema:  1,
+		Schema:  hardware.Schema,
 		Backend: b.Name(),
 		Device:  device.Name,
 		Driver:  device.Driver,
@@ -50,7 +62,49 @@ func (b *cpuBackend) measure(ctx context.Context, size int) (hardware.Ceilings, 
 		*m.rate = rate(m.run) / m.scale
 	}
 	c.LinkBackGBs = c.LinkGBs
-	return c, nil
+	if all {
+		c.CopyGBs = c.LinkGBs // the slots are ordinary memory
+		c.Link = b.measureLink(ctx, to, from)
+	}
+	return c, ctx.Err()
+}
+
+// measureLink copies memory in pieces of the sizes that the table of a device has. There
+// is one copier, as in a run, and both ways are alike.
+func (b *cpuBackend) measureLink(ctx context.Context, to, from []byte) (rates []hardware.LinkRate) {
+	for piece := 64 << 10; piece <= len(from) && ctx.Err() == nil; piece *= 4 {
+		copies := func() float64 {
+			for at := 0; at < len(from); at += piece {
+				copy(to[at:min(at+piece, len(to))], from[at:])
+			}
+			return float64(len(from))
+		}
+		up := rate(copies) / 1e9
+		rates = append(rates, hardware.LinkRate{
+			Bytes: int64(piece), UpGBs: up, OneQueueGBs: up, DownGBs: up,
+			BusyGBs: b.whileReading(from, copies) / 1e9,
+		})
+	}
+	return rates
+}
+
+// whileReading is the rate of run while all threads read memory.
+func (b *cpuBackend) whileReading(memory []byte, run func() float64) float64 {
+	var stop atomic.Bool
+	var readers sync.WaitGroup
+	part := min(1<<20, len(memory)) &^ 31
+	for range b.threads {
+		readers.Go(func() {
+			var sum uint64
+			for at := 0; !stop.Load(); at = (at + part) % (len(memory) - part + 1) {
+				sum += addUp(memory[at:][:part])
+			}
+			runtime.KeepAlive(sum)
+		})
+	}
+	defer readers.Wait()
+	defer stop.Store(true)
+	return rate(run)
 }
 
 // rate calls run, which returns the amount of work it did, for a while and returns

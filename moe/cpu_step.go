@@ -17,7 +17,9 @@ func (r *cpuRunner) Step(ctx context.Context, b *Batch) (StepTimes, error) {
 	if err := b.Validate(r.cfg, len(r.given)); err != nil {
 		return StepTimes{}, err
 	}
-	r.keep(b)
+	if err := r.keep(b); err != nil {
+		return StepTimes{}, err
+	}
 	times := StepTimes{Timed: true}
 	start, copies := time.Now(), r.pool.copies.Load()
 	r.setInput(b, 0)
@@ -92,17 +94,25 @@ func (r *cpuRunner) route(b *Batch, l int, ids []uint32, weights []float32) {
 	})
 }
 
-// keep copies the input of a batch that has one, for later batches that have none.
-func (r *cpuRunner) keep(b *Batch) {
+// keep copies the input of a batch that has one, for later batches that have none. One
+// for every layer takes more memory than the runner has booked.
+func (r *cpuRunner) keep(b *Batch) error {
 	if b.Input == nil {
-		return
+		return nil
 	}
-	if more := int64(4 * (len(b.Input) - cap(r.given))); more > 0 { // every layer has its own
+	if more := int64(4 * (len(b.Input) - cap(r.given))); more > 0 {
+		if free, known := r.backend.free(more); known && more > free {
+			return &OutOfMemoryError{
+				What:      fmt.Sprintf("the input of %d tokens for each layer", b.Tokens),
+				Requested: more, Free: free,
+			}
+		}
 		r.given = make([]float32, len(b.Input))
 		r.bytes += more
 		r.backend.used += more
 	}
 	r.given = append(r.given[:0], b.Input...)
+	return nil
 }
 
 // setInput takes a layer's input from what was given. The padding of a row stays zero.

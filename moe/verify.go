@@ -1,9 +1,12 @@
 package moe
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
+
+	"ufm/pager"
 )
 
 // VerifyResult is the worst of all layers.
@@ -27,15 +30,16 @@ func (e *RoutingError) Error() string {
 // Verify recomputes in float64 what a backend captured of step b, layer by layer:
 // each output from the input and the experts that the layer had, and, where layers
 // feed each other, each input from the layer before. Where the router chose, its
-// choice must be a top-k in float64 too, up to the rounding of its logits.
-func Verify(m Model, b *Batch) (VerifyResult, error) {
+// choice must be a top-k in float64 too, up to the rounding of its logits. It takes long
+// for large models; ctx ends it between two experts.
+func Verify(ctx context.Context, m Model, b *Batch) (VerifyResult, error) {
 	s, c := m.Shape(), b.Capture
 	if c == nil || c.Input == nil || c.Output == nil || c.Experts == nil {
 		return VerifyResult{}, errors.New("moe: verify needs captured inputs, outputs and experts")
 	}
 	var worst VerifyResult
 	for l := range s.Layers {
-		d, err := verifyLayer(m, b, l)
+		d, err := verifyLayer(ctx, m, b, l)
 		if err != nil {
 			return VerifyResult{}, fmt.Errorf("moe: verify layer %d: %w", l, err)
 		}
@@ -71,7 +75,7 @@ func (r *VerifyResult) take(d Difference, layer int) {
 	r.Difference = r.worse(d)
 }
 
-func verifyLayer(m Model, b *Batch, layer int) (Difference, error) {
+func verifyLayer(ctx context.Context, m Model, b *Batch, layer int) (Difference, error) {
 	s := m.Shape()
 	width, k := b.Tokens*s.DModel, b.Tokens*s.TopK
 	input := b.Capture.Input[layer*width:][:width]
@@ -80,7 +84,7 @@ func verifyLayer(m Model, b *Batch, layer int) (Difference, error) {
 	if b.Routing != nil {
 		choice = Replaced
 	}
-	want, err := Reference(m, layer, input, choice, ids)
+	want, err := Reference(bound{m, ctx}, layer, input, choice, ids)
 	if err != nil {
 		return Difference{}, err
 	}
@@ -90,6 +94,19 @@ func verifyLayer(m Model, b *Batch, layer int) (Difference, error) {
 		}
 	}
 	return Compare(b.Capture.Output[layer*width:][:width], want.Output, s.DModel), nil
+}
+
+// bound is a model that ends with a context: the reference asks it for every expert.
+type bound struct {
+	Model
+	ctx context.Context
+}
+
+func (m bound) Expert(e pager.ExpertID) (Matrices, error) {
+	if err := m.ctx.Err(); err != nil {
+		return Matrices{}, err
+	}
+	return m.Model.Expert(e)
 }
 
 // verifyInput compares a layer's input with RMSNorm(input + output) of the one before.

@@ -1,9 +1,14 @@
 package moe
 
 import (
+	"context"
 	"errors"
+	"runtime"
 	"slices"
+	"sync/atomic"
 	"testing"
+
+	"ufm/pager"
 )
 
 // captured is a correct step of a small model.
@@ -28,14 +33,14 @@ func TestVerifyFindsPlantedErrors(t *testing.T) {
 	} {
 		good := *plant
 		*plant += 0.01
-		v, err := Verify(m, b)
+		v, err := Verify(t.Context(), m, b)
 		if err == nil && v.TokenNMSE < 1e-7 {
 			t.Errorf("%s: got %+v, want it found", name, v)
 		}
 		*plant = good
 	}
 	c.Output[48+40] += 0.01
-	if v, err := Verify(m, b); err != nil || v.Layer != 1 || v.Token != 2 {
+	if v, err := Verify(t.Context(), m, b); err != nil || v.Layer != 1 || v.Token != 2 {
 		t.Errorf("output of layer 1, token 2: got %+v, %v", v, err)
 	}
 }
@@ -47,7 +52,7 @@ func TestVerifyChecksRouting(t *testing.T) {
 	old := ids[1]
 	for ids[1] = 0; slices.Contains([]uint32{ids[0], old}, ids[1]); ids[1]++ {
 	}
-	_, err := Verify(m, b)
+	_, err := Verify(t.Context(), m, b)
 	var wrong *RoutingError
 	if !errors.As(err, &wrong) || wrong.Layer != 1 || wrong.Token != 1 || wrong.Chosen != ids[1] {
 		t.Errorf("got %v, want layer 1, token 1: expert %d is wrong", err, ids[1])
@@ -58,8 +63,34 @@ func TestVerifyChecksRouting(t *testing.T) {
 func TestVerifyReplacedRouting(t *testing.T) {
 	m, b := captured(t, []uint32{0, 1, 2, 3, 4, 5, 5, 4, 3, 2, 1, 0})
 	b.Capture.Experts[0] = 2
-	if v, err := Verify(m, b); err == nil && v.NMSE < 1e-7 {
+	if v, err := Verify(t.Context(), m, b); err == nil && v.NMSE < 1e-7 {
 		t.Errorf("another expert than asked for: got %+v, want it found", v)
+	}
+}
+
+// interrupting is a model whose experts are asked for until the context ends.
+type interrupting struct {
+	Model
+	cancel context.CancelFunc
+	asked  atomic.Int64
+}
+
+func (m *interrupting) Expert(e pager.ExpertID) (Matrices, error) {
+	m.asked.Add(1)
+	m.cancel()
+	return m.Model.Expert(e)
+}
+
+// TestVerifyIsInterrupted: the reference of a large model takes minutes.
+func TestVerifyIsInterrupted(t *testing.T) {
+	m, b := captured(t, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	i := &interrupting{Model: m, cancel: cancel}
+	if _, err := Verify(ctx, i, b); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want that it was cancelled", err)
+	}
+	if n := int(i.asked.Load()); n > runtime.GOMAXPROCS(0) {
+		t.Errorf("%d experts were computed after the end", n)
 	}
 }
 
@@ -70,7 +101,7 @@ func TestVerifyNeedsCaptures(t *testing.T) {
 		"inputs":  {Input: b.Capture.Input, Output: b.Capture.Output},
 	} {
 		b.Capture = c
-		if _, err := Verify(m, b); err == nil {
+		if _, err := Verify(t.Context(), m, b); err == nil {
 			t.Errorf("%s captured: no error", name)
 		}
 	}

@@ -21,20 +21,26 @@ func newBitTree(n int) bitTree {
 
 func (t bitTree) set(i int) {
 	for _, level := range t.levels {
-		level[i/64] |= 1 << (i % 64)
-		i /= 64
+		word := &level[uint(i)/64]
+		known := *word != 0
+		if *word |= 1 << (uint(i) % 64); known {
+			return
+		}
+		i = int(uint(i) / 64)
 	}
 }
 
 func (t bitTree) clear(i int) {
 	for _, level := range t.levels {
-		level[i/64] &^= 1 << (i % 64)
-		if level[i/64] != 0 {
+		word := &level[uint(i)/64]
+		if *word &^= 1 << (uint(i) % 64); *word != 0 {
 			return
 		}
-		i /= 64
+		i = int(uint(i) / 64)
 	}
 }
+
+func (t bitTree) empty() bool { return t.levels[len(t.levels)-1][0] == 0 }
 
 // last is the largest member of a set that is not empty.
 func (t bitTree) last() int {

@@ -1,11 +1,8 @@
 package pager
 
-// fifo evicts the expert that has been resident longest: Belady, "A study of
-// replacement algorithms for a virtual-storage computer", IBM Systems Journal, 1966.
+// fifo evicts the expert that has been resident longest.
 type fifo struct{ *arrayLRU }
 
-func newFIFO(shape Shape, slots int) fifo { return fifo{newArrayLRU(shape, slots)} }
-
-func (fifo) Name() string { return "fifo" }
+func newFIFO(name string, shape Shape) fifo { return fifo{newArrayLRU(name, shape)} }
 
 func (fifo) Touch(ExpertID) {}

@@ -1,16 +1,30 @@
 package pager
 
-// layerHeaps keeps the residents of each layer as a binary heap, least likely first;
-// among equals the oldest touch, then the lowest id. A layer that is outdated is a
-// mere list until heapify: its chances are to be computed anew.
+// layerHeaps keeps the residents of each layer, the least likely one at the front; among
+// equals the oldest touch, then the lowest id. After a turn of the layer its chances are
+// to be computed anew, and most turns then take one victim from it or none. So a layer
+// is put in order only as far as it is asked for:
+//
+//	outdated   a mere list                       after the layer's turn
+//	sorted2    the first two are in their place  after rank, a scan
+//	sorted1    the first one is                  after a pop
+//	heaped     a binary heap                     after a second pop
 type layerHeaps struct {
-	shape    Shape
-	rows     []member // (layers, experts): the first size[l] of row l are residents
-	size     []int    // (layers)
-	place    []int32  // (universe): index of a resident within its row
-	outdated []bool   // (layers)
-	wait     []int64  // (layers): L × (1/chance − 1) of the top, where not outdated
+	shape Shape
+	rows  []member // (layers, experts): the first size[l] of row l are residents
+	size  []int    // (layers)
+	place []int32  // (universe): index of a resident within its row
+	state []uint8  // (layers)
+	wait  []int64  // (layers): L × (1/chance − 1) of the front, where not outdated
 }
+
+// States of a layer.
+const (
+	outdated = iota
+	sorted2
+	sorted1
+	heaped
+)
 
 // member is one resident.
 type member struct {
@@ -26,12 +40,12 @@ const (
 
 func newLayerHeaps(shape Shape) layerHeaps {
 	return layerHeaps{
-		shape:    shape,
-		rows:     make([]member, shape.Universe()),
-		size:     make([]int, shape.Layers),
-		place:    make([]int32, shape.Universe()),
-		outdated: make([]bool, shape.Layers),
-		wait:     make([]int64, shape.Layers),
+		shape: shape,
+		rows:  make([]member, shape.Universe()),
+		size:  make([]int, shape.Layers),
+		place: make([]int32, shape.Universe()),
+		state: make([]uint8, shape.Layers),
+		wait:  make([]int64, shape.Layers),
 	}
 }
 
@@ -40,7 +54,7 @@ func (h *layerHeaps) members(layer int) []member {
 	return h.rows[row : row+h.size[layer]]
 }
 
-// older orders the tops of two layers that are needed at the same time.
+// older orders the fronts of two layers that are needed at the same time.
 func (h *layerHeaps) older(l, other int) bool {
 	a, b := &h.members(l)[0], &h.members(other)[0]
 	if a.touched != b.touched {
@@ -52,11 +66,17 @@ func (h *layerHeaps) older(l, other int) bool {
 func (h *layerHeaps) insert(layer int, m member) {
 	h.size[layer]++
 	members := h.members(layer)
-	if h.outdated[layer] {
-		h.put(members, len(members)-1, m)
+	last := len(members) - 1
+	switch h.state[layer] {
+	case outdated:
+		h.put(members, last, m)
 		return
+	case heaped:
+		h.up(members, last, m)
+	default:
+		h.put(members, last, m)
+		h.settle(layer, members, last)
 	}
-	h.up(members, len(members)-1, m)
 	h.setWait(layer)
 }
 
@@ -65,32 +85,74 @@ func (h *layerHeaps) touch(e ExpertID, now int64) {
 	members := h.members(layer)
 	i := int(h.place[e])
 	members[i].touched = now
-	if !h.outdated[layer] {
+	switch {
+	case h.state[layer] == heaped:
 		h.down(members, i, members[i])
 		h.setWait(layer)
+	case h.state[layer] != outdated && i < 2:
+		h.rank(layer)
 	}
 }
 
-// pop removes the top of a layer that is not outdated.
+// pop removes the front of a layer that is not outdated.
 func (h *layerHeaps) pop(layer int) ExpertID {
 	members := h.members(layer)
-	top, last := members[0].expert, members[len(members)-1]
+	front, last := members[0].expert, members[len(members)-1]
 	h.size[layer]--
-	if members = members[:len(members)-1]; len(members) > 0 {
+	members = members[:len(members)-1]
+	switch {
+	case len(members) == 0:
+		return front
+	case h.state[layer] == heaped:
 		h.down(members, 0, last)
-		h.setWait(layer)
+	case h.state[layer] == sorted2:
+		h.put(members, 0, h.rows[layer*h.shape.Experts+1])
+		if len(members) > 1 {
+			h.put(members, 1, last)
+		}
+		h.state[layer] = sorted1
+	default:
+		h.put(members, 0, last)
+		for i := len(members)/2 - 1; i >= 0; i-- {
+			h.down(members, i, members[i])
+		}
+		h.state[layer] = heaped
 	}
-	return top
+	h.setWait(layer)
+	return front
 }
 
-// heapify orders a layer after its chances have changed.
-func (h *layerHeaps) heapify(layer int) {
+// rank brings the first two to the front after chances have changed.
+func (h *layerHeaps) rank(layer int) {
+	h.state[layer] = sorted2
 	members := h.members(layer)
-	for i := len(members)/2 - 1; i >= 0; i-- {
-		h.down(members, i, members[i])
+	for i := 1; i < len(members); i++ {
+		if i < 2 || members[i].chance <= members[1].chance { // else it stays where it is
+			h.settle(layer, members, i)
+		}
 	}
-	h.outdated[layer] = false
 	h.setWait(layer)
+}
+
+// settle moves member i to the front if it belongs there: to the first place or, where
+// that is kept too, the second.
+func (h *layerHeaps) settle(layer int, members []member, i int) {
+	if h.state[layer] == sorted2 && i > 1 {
+		if !members[i].before(&members[1]) {
+			return
+		}
+		h.swap(members, i, 1)
+		i = 1
+	}
+	if i > 0 && members[i].before(&members[0]) {
+		h.swap(members, i, 0)
+	}
+}
+
+func (h *layerHeaps) swap(members []member, i, j int) {
+	m := members[i]
+	h.put(members, i, members[j])
+	h.put(members, j, m)
 }
 
 func (h *layerHeaps) setWait(layer int) {

@@ -6,20 +6,18 @@ import "github.com/hashicorp/golang-lru/v2/simplelru"
 // list and map behind the Policy interface, and allocates on each Insert; arraylru
 // decides alike without.
 type libraryLRU struct {
+	named
+	ungrouped
 	list *simplelru.LRU[ExpertID, struct{}]
 }
 
-func newLibraryLRU(slots int) *libraryLRU {
+func newLibraryLRU(name string, slots int) *libraryLRU {
 	list, err := simplelru.NewLRU[ExpertID, struct{}](slots, nil)
 	if err != nil {
 		panic("pager: lru: " + err.Error()) // slots < 1, which New and NewPolicy refuse
 	}
-	return &libraryLRU{list}
+	return &libraryLRU{named: named(name), list: list}
 }
-
-func (*libraryLRU) Name() string { return "lru" }
-
-func (*libraryLRU) Begin(int, []ExpertID, []ExpertID) {}
 
 func (p *libraryLRU) Touch(e ExpertID) { p.list.Get(e) }
 
@@ -28,7 +26,7 @@ func (p *libraryLRU) Insert(e ExpertID, _ bool) { p.list.Add(e, struct{}{}) }
 func (p *libraryLRU) Evict() ExpertID {
 	e, _, ok := p.list.RemoveOldest()
 	if !ok {
-		panic("pager: lru: evict from an empty pool")
+		p.emptied()
 	}
 	return e
 }

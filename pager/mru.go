@@ -1,19 +1,15 @@
 package pager
 
-// mru evicts the expert whose last touch is most recent, which is optimal on a loop:
-// Chou and DeWitt, "An evaluation of buffer management strategies for relational
-// database systems", VLDB 1985.
+// mru evicts the expert whose last touch is most recent, which is optimal on a loop.
 type mru struct{ *arrayLRU }
 
-func newMRU(shape Shape, slots int) mru { return mru{newArrayLRU(shape, slots)} }
-
-func (mru) Name() string { return "mru" }
+func newMRU(name string, shape Shape) mru { return mru{newArrayLRU(name, shape)} }
 
 func (p mru) Evict() ExpertID {
-	e := p.prev[p.root()]
-	if e == p.root() {
-		panic("pager: mru: evict from an empty pool")
+	if p.empty(0) {
+		p.emptied()
 	}
+	e := ExpertID(p.at[p.root(0)].prev)
 	p.unlink(e)
-	return ExpertID(e)
+	return e
 }

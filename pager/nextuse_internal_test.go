@@ -28,8 +28,8 @@ func (s *scanned) Insert(e ExpertID, prefetch bool) {
 
 func (s *scanned) Evict() ExpertID {
 	for l := range s.due {
-		if s.heaps.size[l] > 0 && s.heaps.outdated[l] {
-			s.rebuild(l)
+		if s.heaps.size[l] > 0 && s.heaps.state[l] == outdated {
+			s.rank(l)
 		}
 	}
 	best, bestNext := member{expert: NoExpert}, int64(-1)
@@ -79,7 +79,7 @@ func TestNextUseEqualsScan(t *testing.T) {
 	for _, order := range []Order{ResidentFirst, Ascending} {
 		rng := rand.New(rand.NewPCG(1, 0))
 		policy := &scanned{
-			nextUse: newNextUse(shape, defaultWindow), t: t,
+			nextUse: newNextUse("nextuse", shape, defaultWindow), t: t,
 			resident: make([]bool, shape.Universe()), touched: make([]int64, shape.Universe()),
 		}
 		p, err := New(Options{Shape: shape, Slots: 17, Policy: policy, Order: order})
@@ -185,7 +185,7 @@ func TestHazardIsDrawnRarely(t *testing.T) {
 // The chance in fixed point against the rule as its comment tells it, in floats.
 func TestNextUseChance(t *testing.T) {
 	shape := Shape{Layers: 1, Experts: 10, TopK: 2}
-	p := newNextUse(shape, 8)
+	p := newNextUse("nextuse", shape, 8)
 	rng := rand.New(rand.NewPCG(2, 0))
 	uses := make([][]int, shape.Experts) // turns
 	const turns = 150
@@ -195,7 +195,7 @@ func TestNextUseChance(t *testing.T) {
 		p.Begin(0, nil, []ExpertID{e})
 	}
 	prior := 2. / 10
-	r := p.newRates(0)
+	p.rates[0] = p.newRates(0)
 	for e, used := range uses {
 		want := prior
 		if len(used) > 0 {
@@ -205,9 +205,9 @@ func TestNextUseChance(t *testing.T) {
 			}
 			long := (float64(len(used)) + 8*prior) / (turns + 8)
 			hazard := float64(p.hazard.at(int64(turns+1-used[len(used)-1]))) / float64(one)
-			want = (6*hazard + 5*long + 5*recent/weight) / 16
+			want = (weightHazard*hazard + weightLong*long + weightRecent*recent/weight) / 16
 		}
-		if got := float64(r.chance(ExpertID(e))) / float64(one); math.Abs(got-want) > 1e-5 {
+		if got := float64(p.chance(ExpertID(e))) / float64(one); math.Abs(got-want) > 1e-5 {
 			t.Errorf("expert %d: got chance %.6f, want %.6f", e, got, want)
 		}
 	}

@@ -42,6 +42,7 @@ type Pager struct {
 	shape    Shape
 	order    Order
 	policy   Policy
+	expecter Expecter // policy, if it wants to know what it makes room for
 	uploader Uploader
 	progress Progress // uploader, if it can tell late hits
 	observe  func(*Event)
@@ -59,6 +60,10 @@ type Pager struct {
 	batch  []Upload   // for the uploader
 	aside  []ExpertID // victims that a prefetch has to put back
 	event  Event      // of the last group; its Prefetches gather for the next one
+	each   struct {   // scratch of RequestEach
+		layer  int
+		expert [1]ExpertID
+	}
 
 	count  Stats // so far, this goroutine's own
 	mu     sync.Mutex
@@ -76,7 +81,7 @@ func New(opts Options) (*Pager, error) {
 	slots := min(opts.Slots, s.Universe())
 	policy := opts.Policy
 	if policy == nil {
-		policy = newNextUse(s, defaultWindow)
+		policy = newNextUse(DefaultPolicy, s, defaultWindow)
 	}
 	p := &Pager{
 		shape: s, order: opts.Order, policy: policy,
@@ -89,6 +94,7 @@ func New(opts Options) (*Pager, error) {
 		batch:  make([]Upload, 0, s.Experts),
 		wanted: make([]ExpertID, 0, s.Experts),
 	}
+	p.expecter, _ = policy.(Expecter)
 	p.progress, _ = opts.Uploader.(Progress)
 	p.event.Hits = make([]ExpertID, 0, s.Experts)
 	p.event.Misses = make([]Upload, 0, s.Experts)

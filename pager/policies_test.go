@@ -39,13 +39,40 @@ func TestPolicyNames(t *testing.T) {
 	if !slices.Contains(pager.PolicyNames(), pager.DefaultPolicy) {
 		t.Errorf("the default policy %s is not among %v", pager.DefaultPolicy, pager.PolicyNames())
 	}
-	for _, spec := range append(pager.PolicyNames(), "nextuse:window=4", "random:seed=3") {
+	for _, spec := range append(pager.PolicyNames(), "nextuse:window=4", "random:seed=3",
+		"slru:protected=0", "2q:in=0.1,out=1.5", "s3fifo:ghost=0.125") {
 		if got := newPolicy(t, spec, shape, 3).Name(); got != spec {
 			t.Errorf("name of policy %q: got %q", spec, got)
 		}
 	}
-	if got := newPolicy(t, "nextuse:window=48", shape, 3).Name(); got != "nextuse" {
-		t.Errorf("name with the default parameter: got %q, want nextuse", got)
+	for spec, want := range map[string]string{
+		"nextuse:window=48": "nextuse", "slru:protected=.800": "slru",
+		"2q:out=1,in=.25": "2q:out=1", "slru:protected=1.": "slru:protected=1",
+	} {
+		if got := newPolicy(t, spec, shape, 3).Name(); got != want {
+			t.Errorf("name of policy %q: got %q, want %q", spec, got, want)
+		}
+	}
+}
+
+func TestPolicyInfos(t *testing.T) {
+	names := pager.PolicyNames()
+	if !slices.IsSorted(names) {
+		t.Errorf("policies are not in order: %v", names)
+	}
+	for i, p := range pager.Policies() {
+		if p.Name != names[i] || p.Evicts == "" || p.Cost == "" || p.Source == "" {
+			t.Errorf("policy %s: got %+v, want all fields", names[i], p)
+		}
+		for _, a := range p.Parameters {
+			if a.Meaning == "" || a.Low > a.Default || a.Default > a.High {
+				t.Errorf("policy %s: parameter %+v", p.Name, a)
+			}
+			for _, v := range []int{a.Low, a.Default, a.High} {
+				spec := p.Name + ":" + a.Key + "=" + a.Text(v)
+				newPolicy(t, spec, pager.Shape{Layers: 2, Experts: 4}, 3)
+			}
+		}
 	}
 }
 
@@ -54,9 +81,10 @@ func TestNewPolicyErrors(t *testing.T) {
 	for _, c := range []struct {
 		spec, want string
 	}{
-		{"mru2", "unknown, want one of arraylru, clock, fifo, "},
+		{"mru2", "unknown, want one of 2q, arc, arraylru, "},
 		{"", "unknown"},
 		{"belady", "future"},
+		{"min", "single accesses"},
 		{"lru:size=3", "size is unknown: the policy has none"},
 		{"nextuse:size=3", "size is unknown, want one of window"},
 		{"nextuse:", "no parameter after the colon"},
@@ -66,6 +94,14 @@ func TestNewPolicyErrors(t *testing.T) {
 		{"nextuse:window=1025", "want a whole number"},
 		{"nextuse:window=x", "want a whole number"},
 		{"nextuse:window=4,window=5", "given twice"},
+		{"slru:protected=1.001", "is \"1.001\", want a decimal of at most three places from 0 to 1"},
+		{"slru:protected=0.8001", "want a decimal"},
+		{"slru:protected=-0.5", "want a decimal"},
+		{"slru:protected=+0.5", "want a decimal"},
+		{"slru:protected=.", "want a decimal"},
+		{"slru:protected=1e-1", "want a decimal"},
+		{"2q:in=0", "want a decimal of at most three places from 0.001 to 0.999"},
+		{"2q:small=0.1", "small is unknown, want one of in, out"},
 	} {
 		_, err := pager.NewPolicy(c.spec, shape, 3)
 		if err == nil || !strings.Contains(err.Error(), c.want) {

@@ -48,6 +48,7 @@ func (p *Pager) fetch(e ExpertID) {
 			p.note(Upload{Expert: e, Slot: noSlot, Evicted: NoExpert})
 			return
 		}
+		p.expect(e)
 		old = p.evictUnguarded()
 		s = p.vacate(old)
 	}

@@ -93,20 +93,27 @@ func (p *Pager) decideAscending(experts []ExpertID) {
 
 func (p *Pager) hit(e ExpertID) {
 	s := p.slotOf[e]
-	if p.unused[s] {
-		p.unused[s] = false
-		p.count.PrefetchUsed++
-		if p.progress != nil && !p.progress.Uploaded(s) {
-			p.count.LateHits++
-		}
-	}
+	p.use(s)
 	p.policy.Touch(e)
 	p.plan = append(p.plan, Access{Expert: e, Slot: s, Hit: true, Evicted: NoExpert})
+}
+
+// use counts the first use of a prefetch.
+func (p *Pager) use(s Slot) {
+	if !p.unused[s] {
+		return
+	}
+	p.unused[s] = false
+	p.count.PrefetchUsed++
+	if p.progress != nil && !p.progress.Uploaded(s) {
+		p.count.LateHits++
+	}
 }
 
 func (p *Pager) miss(e ExpertID) {
 	s, old := p.freeSlot()
 	if s == noSlot {
+		p.expect(e)
 		old = p.policy.Evict()
 		s = p.vacate(old)
 	}
@@ -134,6 +141,13 @@ func (p *Pager) end() {
 	p.guarded = 0
 }
 
+// expect tells the policy, if it wants to know, for which expert it will make room.
+func (p *Pager) expect(e ExpertID) {
+	if p.expecter != nil {
+		p.expecter.Expect(e)
+	}
+}
+
 // freeSlot returns the lowest free slot, or noSlot.
 func (p *Pager) freeSlot() (Slot, ExpertID) {
 	if p.filled == len(p.held) {
@@ -146,8 +160,7 @@ func (p *Pager) freeSlot() (Slot, ExpertID) {
 // vacate takes victim out of its slot, which the caller fills at once.
 func (p *Pager) vacate(victim ExpertID) Slot {
 	if int(victim) >= len(p.slotOf) || p.slotOf[victim] == noSlot {
-		panic(fmt.Sprintf("pager: policy %s evicts expert %d, which is not resident",
-			p.policy.Name(), int64(victim)))
+		p.lied(victim)
 	}
 	s := p.slotOf[victim]
 	p.slotOf[victim] = noSlot
@@ -157,6 +170,11 @@ func (p *Pager) vacate(victim ExpertID) Slot {
 		p.count.PrefetchWasted++
 	}
 	return s
+}
+
+func (p *Pager) lied(victim ExpertID) {
+	panic(fmt.Sprintf("pager: policy %s evicts expert %d, which is not resident",
+		p.policy.Name(), int64(victim)))
 }
 
 func (p *Pager) place(e ExpertID, s Slot) {

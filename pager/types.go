@@ -120,6 +120,13 @@ type Policy interface {
 	Evict() ExpertID
 }
 
+// Expecter is an optional ability of a Policy: it wants to know for whom it makes room.
+type Expecter interface {
+	// Expect names the expert that is not resident and for which the Evict that follows
+	// makes room. Where a prefetch asks for further victims, they are for the same one.
+	Expect(e ExpertID)
+}
+
 // Prefetch is one request to upload an expert ahead of the group that may use it.
 // Where the expert was resident, Slot has it and Evicted is the expert itself; where
 // no slot was to be had, Slot is -1. Issued tells these from uploads.

@@ -296,20 +296,3 @@ func TestReplayErrors(t *testing.T) {
 type brokenWriter struct{}
 
 func (brokenWriter) Write([]byte) (int, error) { return 0, fmt.Errorf("broken") }
-
-func BenchmarkReplay(b *testing.B) {
-	shape, groups := decoded(b, tiny)
-	for _, policy := range []string{"arraylru", "nextuse", "belady"} {
-		b.Run("policy="+policy+"/slots=64", func(b *testing.B) {
-			accesses := int64(0)
-			for b.Loop() {
-				r, err := sim.Replay(shape, groups, sim.Options{Policy: policy, Slots: 64})
-				if err != nil {
-					b.Fatal(err)
-				}
-				accesses += r.Stats.Accesses
-			}
-			b.ReportMetric(float64(accesses)/b.Elapsed().Seconds()/1e6, "Maccesses/s")
-		})
-	}
-}

@@ -59,10 +59,14 @@ enum {
     S_MEMORY_PROPERTIES_2 = 1000059006,
     S_MEMORY_ALLOCATE_FLAGS_INFO = 1000060000,
     S_SUBGROUP_PROPERTIES = 1000094000,
+    S_EXTERNAL_MEMORY_BUFFER_CREATE_INFO = 1000072000,
     S_DEBUG_UTILS_MESSENGER_CREATE_INFO = 1000128004,
     S_SHADER_BFLOAT16_FEATURES = 1000141000,
     S_MAINTENANCE_3_PROPERTIES = 1000168000,
     S_DRIVER_PROPERTIES = 1000196000,
+    S_IMPORT_MEMORY_HOST_POINTER_INFO = 1000178000,
+    S_MEMORY_HOST_POINTER_PROPERTIES = 1000178001,
+    S_EXTERNAL_MEMORY_HOST_PROPERTIES = 1000178002,
     S_SEMAPHORE_TYPE_CREATE_INFO = 1000207002,
     S_SEMAPHORE_WAIT_INFO = 1000207004,
     S_SUBGROUP_SIZE_CONTROL_PROPERTIES = 1000225000,
@@ -80,6 +84,7 @@ enum {
     S_MAINTENANCE_4_FEATURES = 1000413000,
     S_MAINTENANCE_4_PROPERTIES = 1000413001,
     S_COOPERATIVE_MATRIX_FEATURES = 1000506000,
+    S_COOPERATIVE_MATRIX_PROPERTIES = 1000506001,
 };
 
 /* Flags. */
@@ -91,6 +96,7 @@ enum {
     BUFFER_USAGE_DEVICE_ADDRESS = 0x20000,
     SHARING_CONCURRENT = 1,
     MEMORY_ALLOCATE_DEVICE_ADDRESS = 0x2,
+    EXTERNAL_MEMORY_HOST_ALLOCATION = 0x80,
     SEMAPHORE_TYPE_TIMELINE = 1,
     SHADER_STAGE_COMPUTE = 0x20,
     STAGE_DRAW_INDIRECT = 0x2,
@@ -194,6 +200,11 @@ typedef struct {
 } VkPhysicalDeviceMaintenance3Properties;
 typedef struct { CHAIN; VkDeviceSize maxBufferSize; } VkPhysicalDeviceMaintenance4Properties;
 
+typedef struct {
+    CHAIN;
+    VkDeviceSize minImportedHostPointerAlignment;
+} VkPhysicalDeviceExternalMemoryHostPropertiesEXT;
+
 typedef struct { VkFlags propertyFlags; uint32_t heapIndex; } VkMemoryType;
 typedef struct { VkDeviceSize size; VkFlags flags; } VkMemoryHeap;
 typedef struct {
@@ -244,6 +255,15 @@ typedef struct { CHAIN; VkBool32 has[2]; } VkPhysicalDeviceSubgroupSizeControlFe
 typedef struct { CHAIN; VkBool32 has[2]; } VkPhysicalDeviceCooperativeMatrixFeaturesKHR;
 typedef struct { CHAIN; VkBool32 has[3]; } VkPhysicalDeviceShaderBfloat16FeaturesKHR;
 
+enum { SCOPE_SUBGROUP = 3 };
+typedef struct {
+    CHAIN;
+    uint32_t MSize, NSize, KSize;
+    int32_t AType, BType, CType, ResultType;
+    VkBool32 saturatingAccumulation;
+    int32_t scope;
+} VkCooperativeMatrixPropertiesKHR;
+
 /* --- device --- */
 
 typedef struct {
@@ -288,6 +308,9 @@ typedef struct {
 
 typedef struct { CHAIN; VkFlags flags; uint32_t deviceMask; } VkMemoryAllocateFlagsInfo;
 typedef struct { CHAIN; VkBuffer buffer; } VkBufferDeviceAddressInfo;
+typedef struct { CHAIN; VkFlags handleTypes; } VkExternalMemoryBufferCreateInfo;
+typedef struct { CHAIN; int32_t handleType; void *pHostPointer; } VkImportMemoryHostPointerInfoEXT;
+typedef struct { CHAIN; uint32_t memoryTypeBits; } VkMemoryHostPointerPropertiesEXT;
 
 /* --- synchronization and recording --- */
 

@@ -53,11 +53,29 @@ func TestBufferKinds(t *testing.T) {
 
 func TestBufferBadSizes(t *testing.T) {
 	d := open(t, Options{})
-	for _, size := range []int64{0, -1, d.Info().MaxAllocation + 1} {
+	for _, size := range []int64{0, -1} {
 		if _, err := d.NewBuffer(DeviceLocal, size, "odd"); err == nil ||
 			!strings.Contains(err.Error(), "odd") {
 			t.Errorf("size %d: got error %v, want one that names the buffer", size, err)
 		}
+	}
+}
+
+// TestBufferAboveDeviceMaximum: what the device cannot hold in one piece is out of memory,
+// before the driver is asked.
+func TestBufferAboveDeviceMaximum(t *testing.T) {
+	d := open(t, Options{})
+	most := d.Info().MaxAllocation
+	_, err := d.NewBuffer(DeviceLocal, most+1, "the giant")
+	var oom *OutOfMemoryError
+	if !errors.As(err, &oom) {
+		t.Fatalf("got %v, want an OutOfMemoryError", err)
+	}
+	if oom.Requested != most+1 || oom.MaxAllocation != most || oom.What != "the giant" {
+		t.Errorf("got %+v, want %d of at most %d requested", oom, most+1, most)
+	}
+	if text := err.Error(); !strings.Contains(text, "largest buffer") {
+		t.Errorf("got %q, want the device's maximum named", text)
 	}
 }
 
@@ -79,6 +97,9 @@ func TestMemoryLimit(t *testing.T) {
 		t.Errorf("free: got %d, want %d, less than a block", oom.Free, want)
 	}
 	buffer(t, d, HostCached, 2*limit) // host memory is not limited
+	if _, err := d.NewBuffer(DeviceMapped, block, "tables"); !errors.As(err, &oom) || oom.Limit != limit {
+		t.Errorf("mapped device memory over the limit: got %v, want an OutOfMemoryError", err)
+	}
 
 	now, peak := d.DeviceMemory()
 	first.Close()

@@ -17,10 +17,26 @@ var (
 	// ErrNoDevice means that there is no device, or none of that index or name.
 	ErrNoDevice = errors.New("no Vulkan device")
 	// ErrDeviceLost is final for a Device: all that is left is to close it.
-	ErrDeviceLost = errors.New("device lost")
+	ErrDeviceLost error = deviceLost{}
 	// ErrTimeout means that a wait reached Options.WaitLimit.
-	ErrTimeout = errors.New("wait limit reached")
+	ErrTimeout error = timeout{}
 )
+
+// deviceLost can be told by callers who do not know this package.
+type deviceLost struct{}
+
+func (deviceLost) Error() string { return "device lost" }
+
+// DeviceLost marks the error as one that only a new device cures.
+func (deviceLost) DeviceLost() {}
+
+// timeout tells by its method what it is, as the errors of the standard library do.
+type timeout struct{}
+
+func (timeout) Error() string { return "wait limit reached" }
+
+// Timeout marks the error as the end of a wait's time.
+func (timeout) Timeout() bool { return true }
 
 // MissingFeatureError tells that a device lacks what this package requires.
 type MissingFeatureError struct {
@@ -48,6 +64,9 @@ type OutOfMemoryError struct {
 	Free      int64  // of the memory asked for, at most what the limit leaves
 	Heaps     []Heap
 	Limit     int64 // Options.MemoryLimit where the memory asked for is subject to it, else 0
+	// MaxAllocation is the largest buffer of the device, where that is what does not
+	// suffice, else 0.
+	MaxAllocation int64
 }
 
 // Error names what the memory was for, both sizes, and how full each heap is.
@@ -65,6 +84,9 @@ func (e *OutOfMemoryError) Error() string {
 // Breakdown is the limit and the heaps in words, for messages that wrap this one.
 func (e *OutOfMemoryError) Breakdown() string {
 	var parts []string
+	if e.MaxAllocation > 0 {
+		parts = append(parts, "largest buffer "+size(e.MaxAllocation))
+	}
 	if e.Limit > 0 {
 		parts = append(parts, "limit "+size(e.Limit))
 	}

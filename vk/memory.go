@@ -18,8 +18,7 @@ const (
 	// HostCoherent is host memory that the host only writes, in order: for tables.
 	HostCoherent
 	// DeviceMapped is device memory that the host writes across the link, never reads: for
-	// small tables that every workgroup reads. Without it, it is HostCoherent. It does not
-	// count against the limit.
+	// small tables that every workgroup reads. Without it, it is HostCoherent.
 	DeviceMapped
 )
 
@@ -76,15 +75,22 @@ type ledger struct {
 	limit int64 // of device-local bytes; 0: none
 
 	mu          sync.Mutex
-	local, peak int64     // DeviceLocal bytes
+	local, peak int64     // bytes of device memory
 	heaps       [16]int64 // all bytes, by heap
 }
 
-// take books n bytes before the driver is asked for them, unless they break the limit.
-func (l *ledger) take(m Memory, heap int, n int64) bool {
+// onDevice tells whether memory that was asked for as m, and is of type t, is the device's.
+// On a device with one memory for all, what was asked for as the host's is the host's.
+func onDevice(m Memory, t memoryType) bool {
+	return m == DeviceLocal || m == DeviceMapped && t.flags&flagDeviceLocal != 0
+}
+
+// take books n bytes before the driver is asked for them, unless they are the device's and
+// break the limit.
+func (l *ledger) take(local bool, heap int, n int64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if m == DeviceLocal {
+	if local {
 		if l.limit > 0 && n > l.limit-l.local {
 			return false
 		}
@@ -102,10 +108,10 @@ func (l *ledger) granted() {
 }
 
 // give takes back what take booked.
-func (l *ledger) give(m Memory, heap int, n int64) {
+func (l *ledger) give(local bool, heap int, n int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if m == DeviceLocal {
+	if local {
 		l.local -= n
 	}
 	l.heaps[heap] -= n

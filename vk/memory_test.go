@@ -50,17 +50,17 @@ func TestChooseType(t *testing.T) {
 func TestLedger(t *testing.T) {
 	l := ledger{limit: 100}
 	for i, step := range []struct {
-		m    Memory
-		n    int64
-		want bool
+		local bool
+		n     int64
+		want  bool
 	}{
-		{DeviceLocal, 60, true},
-		{HostCached, 1000, true}, // not limited
-		{DeviceLocal, 41, false},
-		{DeviceLocal, 40, true},
-		{DeviceLocal, 1 << 62, false}, // must not overflow
+		{true, 60, true},
+		{false, 1000, true}, // the host's is not limited
+		{true, 41, false},
+		{true, 40, true},
+		{true, 1 << 62, false}, // must not overflow
 	} {
-		if got := l.take(step.m, 0, step.n); got != step.want {
+		if got := l.take(step.local, 0, step.n); got != step.want {
 			t.Errorf("step %d: got %v, want %v", i, got, step.want)
 		}
 	}
@@ -68,12 +68,34 @@ func TestLedger(t *testing.T) {
 		t.Errorf("before the driver agreed: got %d, peak %d, want 100, 0", now, peak)
 	}
 	l.granted()
-	l.give(DeviceLocal, 0, 60)
+	l.give(true, 0, 60)
 	if now, peak := l.taken(); now != 40 || peak != 100 {
 		t.Errorf("got %d, peak %d, want 40, 100", now, peak)
 	}
 	if got := l.used(0); got != 1040 {
 		t.Errorf("heap: got %d, want 1040", got)
+	}
+}
+
+// TestOnDevice: tables that the host writes into device memory count as such; on a device
+// without such memory, and in the host's own, they do not.
+func TestOnDevice(t *testing.T) {
+	mapped := memoryType{flags: flagDeviceLocal | flagHostVisible | flagHostCoherent}
+	host := memoryType{flags: flagHostVisible | flagHostCoherent}
+	for _, c := range []struct {
+		m    Memory
+		t    memoryType
+		want bool
+	}{
+		{DeviceLocal, memoryType{flags: flagDeviceLocal}, true},
+		{DeviceMapped, mapped, true},
+		{DeviceMapped, host, false},
+		{HostCached, mapped, false}, // one memory for all
+		{HostCoherent, host, false},
+	} {
+		if got := onDevice(c.m, c.t); got != c.want {
+			t.Errorf("%s in memory of flags %#x: got %v, want %v", c.m, c.t.flags, got, c.want)
+		}
 	}
 }
 

@@ -68,9 +68,13 @@ enum {
     UFM_EXT_MEMORY_BUDGET = 1 << 3,
     UFM_EXT_COOPERATIVE_MATRIX = 1 << 4,
     UFM_EXT_BFLOAT16 = 1 << 5,
+    UFM_EXT_HOST_MEMORY = 1 << 6,
 };
 
-enum { UFM_MAX_HEAPS = 16, UFM_MAX_TYPES = 32, UFM_MAX_FAMILIES = 16 };
+enum { UFM_MAX_HEAPS = 16, UFM_MAX_TYPES = 32, UFM_MAX_FAMILIES = 16, UFM_MAX_MATRICES = 64 };
+
+/* A product of matrices that a subgroup can do: sizes M, N, K; types of A, B, C, result. */
+typedef struct { uint32_t size[3]; int32_t type[4]; } ufm_matrix;
 
 /* What the core 1.0 queries of the binding do not tell of a physical device. */
 typedef struct {
@@ -78,12 +82,15 @@ typedef struct {
     uint32_t features, extensions;
     uint32_t subgroup, subgroup_min, subgroup_max;
     uint64_t max_allocation; /* bytes of one allocation and of one buffer */
+    uint64_t import_alignment; /* of memory for ufm_memory_import; needs UFM_EXT_HOST_MEMORY */
     uint32_t heap_count, type_count, family_count;
     uint64_t heap_size[UFM_MAX_HEAPS];
     uint32_t heap_flags[UFM_MAX_HEAPS];
     uint32_t type_flags[UFM_MAX_TYPES], type_heap[UFM_MAX_TYPES];
     uint32_t family_flags[UFM_MAX_FAMILIES], family_queues[UFM_MAX_FAMILIES];
     uint32_t family_timestamp_bits[UFM_MAX_FAMILIES];
+    uint32_t matrix_count;
+    ufm_matrix matrices[UFM_MAX_MATRICES];
 } ufm_description;
 
 /* api is the device's version; below 1.2 nothing is asked and all stays zero. */
@@ -104,11 +111,17 @@ void *ufm_device_handle(const ufm_device *device);
 /* Frees the shim's own memory, after the device itself has been destroyed. */
 void ufm_device_free(ufm_device *device);
 
-/* Makes a buffer that all the families may use, and tells what memory it needs. */
-int32_t ufm_buffer_new(const ufm_device *device, uint64_t size, const uint32_t *families,
-                       uint32_t family_count, uint64_t *buffer, uint64_t *need,
-                       uint32_t *types);
+/* Makes a buffer that all the families may use, and tells what memory it needs. imported:
+ * whether that will be imported memory. */
+int32_t ufm_buffer_new(const ufm_device *device, uint64_t size, uint32_t imported,
+                       const uint32_t *families, uint32_t family_count, uint64_t *buffer,
+                       uint64_t *need, uint32_t *types);
 int32_t ufm_memory_new(const ufm_device *device, uint64_t size, uint32_t type, uint64_t *memory);
+/* The memory types, a bit each, that can take in the host's memory at start. */
+int32_t ufm_import_types(const ufm_device *device, void *start, uint32_t *types);
+/* Makes memory of what the host has at start; it must outlive the memory. */
+int32_t ufm_memory_import(const ufm_device *device, void *start, uint64_t size, uint32_t type,
+                          uint64_t *memory);
 uint64_t ufm_buffer_address(const ufm_device *device, uint64_t buffer);
 
 int32_t ufm_cache_new(const ufm_device *device, const void *data, size_t size, uint64_t *cache);
@@ -138,6 +151,7 @@ void ufm_copy(const ufm_device *device, void *commands, uint64_t from, uint64_t 
               uint64_t to, uint64_t to_offset, uint64_t size);
 /* compute: whether the queue has compute, or only transfers. */
 void ufm_barrier(const ufm_device *device, void *commands, uint32_t compute);
+void ufm_dispatch_barrier(const ufm_device *device, void *commands);
 void ufm_timestamp(const ufm_device *device, void *commands, uint64_t pool, uint32_t query);
 void ufm_queries_reset(const ufm_device *device, uint64_t pool, uint32_t count);
 

@@ -22,6 +22,9 @@ static int32_t load_device(const ufm_instance *in, ufm_device *d, uint32_t exten
         SYNCHRONIZATION2_FUNCTIONS(LOAD)
     }
 #undef LOAD_KHR
+    if (extensions & UFM_EXT_HOST_MEMORY) {
+        LOAD(vkGetMemoryHostPointerPropertiesEXT)
+    }
 #undef LOAD
 #undef LOAD_AS
     return VK_SUCCESS;
@@ -80,11 +83,16 @@ void ufm_device_free(ufm_device *d) { free(d); }
 
 /* --- memory --- */
 
-int32_t ufm_buffer_new(const ufm_device *d, uint64_t size, const uint32_t *families,
-                       uint32_t family_count, uint64_t *buffer, uint64_t *need,
-                       uint32_t *types) {
+int32_t ufm_buffer_new(const ufm_device *d, uint64_t size, uint32_t imported,
+                       const uint32_t *families, uint32_t family_count, uint64_t *buffer,
+                       uint64_t *need, uint32_t *types) {
+    VkExternalMemoryBufferCreateInfo external = {
+        .sType = S_EXTERNAL_MEMORY_BUFFER_CREATE_INFO,
+        .handleTypes = EXTERNAL_MEMORY_HOST_ALLOCATION,
+    };
     VkBufferCreateInfo info = {
         .sType = S_BUFFER_CREATE_INFO,
+        .pNext = imported ? &external : NULL,
         .size = size,
         .usage = BUFFER_USAGE_TRANSFER_SRC | BUFFER_USAGE_TRANSFER_DST | BUFFER_USAGE_STORAGE |
                  BUFFER_USAGE_INDIRECT | BUFFER_USAGE_DEVICE_ADDRESS,
@@ -103,9 +111,11 @@ int32_t ufm_buffer_new(const ufm_device *d, uint64_t size, const uint32_t *famil
     return VK_SUCCESS;
 }
 
-int32_t ufm_memory_new(const ufm_device *d, uint64_t size, uint32_t type, uint64_t *memory) {
+static int32_t new_memory(const ufm_device *d, const void *chain, uint64_t size, uint32_t type,
+                          uint64_t *memory) {
     VkMemoryAllocateFlagsInfo flags = {
         .sType = S_MEMORY_ALLOCATE_FLAGS_INFO,
+        .pNext = chain,
         .flags = MEMORY_ALLOCATE_DEVICE_ADDRESS,
     };
     VkMemoryAllocateInfo info = {
@@ -115,6 +125,28 @@ int32_t ufm_memory_new(const ufm_device *d, uint64_t size, uint32_t type, uint64
         .memoryTypeIndex = type,
     };
     return d->vkAllocateMemory(d->handle, &info, NULL, memory);
+}
+
+int32_t ufm_memory_new(const ufm_device *d, uint64_t size, uint32_t type, uint64_t *memory) {
+    return new_memory(d, NULL, size, type, memory);
+}
+
+int32_t ufm_import_types(const ufm_device *d, void *start, uint32_t *types) {
+    VkMemoryHostPointerPropertiesEXT p = {.sType = S_MEMORY_HOST_POINTER_PROPERTIES};
+    int32_t r = d->vkGetMemoryHostPointerPropertiesEXT(d->handle,
+                                                       EXTERNAL_MEMORY_HOST_ALLOCATION, start, &p);
+    *types = p.memoryTypeBits;
+    return r;
+}
+
+int32_t ufm_memory_import(const ufm_device *d, void *start, uint64_t size, uint32_t type,
+                          uint64_t *memory) {
+    VkImportMemoryHostPointerInfoEXT import = {
+        .sType = S_IMPORT_MEMORY_HOST_POINTER_INFO,
+        .handleType = EXTERNAL_MEMORY_HOST_ALLOCATION,
+        .pHostPointer = start,
+    };
+    return new_memory(d, &import, size, type, memory);
 }
 
 uint64_t ufm_buffer_address(const ufm_device *d, uint64_t buffer) {

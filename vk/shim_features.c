@@ -93,6 +93,7 @@ static const struct {
     {UFM_EXT_MEMORY_BUDGET, "VK_EXT_memory_budget", UINT32_MAX},
     {UFM_EXT_COOPERATIVE_MATRIX, "VK_KHR_cooperative_matrix", UINT32_MAX},
     {UFM_EXT_BFLOAT16, "VK_KHR_shader_bfloat16", UINT32_MAX},
+    {UFM_EXT_HOST_MEMORY, "VK_EXT_external_memory_host", UINT32_MAX},
 };
 
 #define EXTENSIONS ((int)(sizeof extensions / sizeof *extensions))

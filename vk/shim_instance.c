@@ -63,6 +63,9 @@ static int32_t load_instance(ufm_instance *in, PFN_vkGetInstanceProcAddr get) {
 #define CHECK(name) if (!in->name) return VK_ERROR_INITIALIZATION_FAILED;
     INSTANCE_FUNCTIONS(CHECK)
 #undef CHECK
+    in->vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR =
+        (PFN_vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR)get(
+            in->handle, "vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR");
     in->vkCreateDebugUtilsMessengerEXT =
         (PFN_vkCreateDebugUtilsMessengerEXT)get(in->handle, "vkCreateDebugUtilsMessengerEXT");
     in->vkDestroyDebugUtilsMessengerEXT =
@@ -163,6 +166,8 @@ static void describe_properties(const ufm_instance *in, void *physical, uint32_t
     VkPhysicalDeviceMaintenance4Properties m4 = {.sType = S_MAINTENANCE_4_PROPERTIES};
     VkPhysicalDeviceSubgroupSizeControlProperties sizes = {
         .sType = S_SUBGROUP_SIZE_CONTROL_PROPERTIES};
+    VkPhysicalDeviceExternalMemoryHostPropertiesEXT imports = {
+        .sType = S_EXTERNAL_MEMORY_HOST_PROPERTIES};
     VkPhysicalDeviceMaintenance3Properties m3 = {.sType = S_MAINTENANCE_3_PROPERTIES};
     VkPhysicalDeviceSubgroupProperties subgroup = {.sType = S_SUBGROUP_PROPERTIES, .pNext = &m3};
     VkPhysicalDeviceDriverProperties driver = {.sType = S_DRIVER_PROPERTIES, .pNext = &subgroup};
@@ -171,6 +176,8 @@ static void describe_properties(const ufm_instance *in, void *physical, uint32_t
         m4.pNext = m3.pNext, m3.pNext = &m4;
     if (api >= VK_API_VERSION_1_3 || out->extensions & UFM_EXT_SUBGROUP_SIZE)
         sizes.pNext = m3.pNext, m3.pNext = &sizes;
+    if (out->extensions & UFM_EXT_HOST_MEMORY)
+        imports.pNext = m3.pNext, m3.pNext = &imports;
     in->vkGetPhysicalDeviceProperties2(physical, &all);
 
     memcpy(out->driver_name, driver.driverName, sizeof driver.driverName);
@@ -178,6 +185,7 @@ static void describe_properties(const ufm_instance *in, void *physical, uint32_t
     out->subgroup = subgroup.subgroupSize;
     out->subgroup_min = sizes.minSubgroupSize;
     out->subgroup_max = sizes.maxSubgroupSize;
+    out->import_alignment = imports.minImportedHostPointerAlignment;
     out->max_allocation = m3.maxMemoryAllocationSize;
     if (m4.maxBufferSize && m4.maxBufferSize < out->max_allocation)
         out->max_allocation = m4.maxBufferSize;
@@ -210,6 +218,29 @@ static void describe_queues(const ufm_instance *in, void *physical, ufm_descript
     }
 }
 
+/* The shapes that a subgroup multiplies. A driver that does not tell has none. */
+static void describe_matrices(const ufm_instance *in, void *physical, ufm_description *out) {
+    enum { MOST = 256 };
+    uint32_t n = MOST;
+    if (!(out->features & UFM_COOPERATIVE_MATRIX) ||
+        !in->vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR)
+        return;
+    VkCooperativeMatrixPropertiesKHR *all = calloc(MOST, sizeof *all);
+    if (!all)
+        return;
+    for (uint32_t i = 0; i < MOST; i++)
+        all[i].sType = S_COOPERATIVE_MATRIX_PROPERTIES;
+    if (in->vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR(physical, &n, all) < 0)
+        n = 0;
+    for (uint32_t i = 0; i < n && out->matrix_count < UFM_MAX_MATRICES; i++)
+        if (all[i].scope == SCOPE_SUBGROUP && !all[i].saturatingAccumulation)
+            out->matrices[out->matrix_count++] = (ufm_matrix){
+                {all[i].MSize, all[i].NSize, all[i].KSize},
+                {all[i].AType, all[i].BType, all[i].CType, all[i].ResultType},
+            };
+    free(all);
+}
+
 int32_t ufm_describe(const ufm_instance *in, void *physical, uint32_t api, ufm_description *out) {
     memset(out, 0, sizeof *out);
     if (api < VK_API_VERSION_1_2)
@@ -224,6 +255,7 @@ int32_t ufm_describe(const ufm_instance *in, void *physical, uint32_t api, ufm_d
     describe_properties(in, physical, api, out);
     describe_memory(in, physical, out);
     describe_queues(in, physical, out);
+    describe_matrices(in, physical, out);
     return VK_SUCCESS;
 }
 

@@ -28,6 +28,9 @@ typedef VkResult (*PFN_vkCreateDevice)(VkPhysicalDevice, const VkDeviceCreateInf
                                        VkDevice *);
 typedef PFN_void (*PFN_vkGetDeviceProcAddr)(VkDevice, const char *);
 
+typedef VkResult (*PFN_vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR)(
+    VkPhysicalDevice, uint32_t *, VkCooperativeMatrixPropertiesKHR *);
+
 #define INSTANCE_FUNCTIONS(X)                   \
     X(vkDestroyInstance)                        \
     X(vkEnumerateDeviceExtensionProperties)     \
@@ -44,6 +47,9 @@ struct ufm_instance {
 #define MEMBER(name) PFN_##name name;
     INSTANCE_FUNCTIONS(MEMBER)
 #undef MEMBER
+    /* These may be missing. */
+    PFN_vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR
+        vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR;
     PFN_vkCreateDebugUtilsMessengerEXT vkCreateDebugUtilsMessengerEXT;
     PFN_vkDestroyDebugUtilsMessengerEXT vkDestroyDebugUtilsMessengerEXT;
 };
@@ -57,6 +63,8 @@ typedef void (*PFN_vkGetBufferMemoryRequirements)(VkDevice, VkBuffer, VkMemoryRe
 typedef VkResult (*PFN_vkAllocateMemory)(VkDevice, const VkMemoryAllocateInfo *, const void *,
                                          VkDeviceMemory *);
 typedef uint64_t (*PFN_vkGetBufferDeviceAddress)(VkDevice, const VkBufferDeviceAddressInfo *);
+typedef VkResult (*PFN_vkGetMemoryHostPointerPropertiesEXT)(VkDevice, int32_t, const void *,
+                                                            VkMemoryHostPointerPropertiesEXT *);
 typedef VkResult (*PFN_vkCreatePipelineCache)(VkDevice, const VkPipelineCacheCreateInfo *,
                                               const void *, VkPipelineCache *);
 typedef VkResult (*PFN_vkCreateShaderModule)(VkDevice, const VkShaderModuleCreateInfo *,
@@ -109,6 +117,8 @@ struct ufm_device {
     DEVICE_FUNCTIONS(MEMBER)
     SYNCHRONIZATION2_FUNCTIONS(MEMBER)
 #undef MEMBER
+    /* NULL without UFM_EXT_HOST_MEMORY */
+    PFN_vkGetMemoryHostPointerPropertiesEXT vkGetMemoryHostPointerPropertiesEXT;
 };
 
 /* --- features and extensions --- */

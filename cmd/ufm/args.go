@@ -1,13 +1,15 @@
 package main
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 )
 
-// flagsFirst moves a sub-command's flags before its arguments, since cli takes
-// everything after the first argument for arguments. A "--" ends the flags.
+// flagsFirst moves a command's flags before its arguments, since cli takes everything
+// after the first argument for arguments. A "--" ends the flags. The command may be one
+// of another's ("trace info").
 func flagsFirst(app *cli.App, args []string) []string {
 	if len(args) < 2 {
 		return args
@@ -16,8 +18,16 @@ func flagsFirst(app *cli.App, args []string) []string {
 	if command == nil {
 		return args
 	}
+	names := 2 // words that name the command
+	for ; names < len(args); names++ {
+		inner := subcommand(command, args[names])
+		if inner == nil {
+			break
+		}
+		command = inner
+	}
 	var flags, plain []string
-	for rest := args[2:]; len(rest) > 0; {
+	for rest := args[names:]; len(rest) > 0; {
 		if rest[0] == "--" {
 			plain = append(plain, rest[1:]...)
 			break
@@ -31,11 +41,21 @@ func flagsFirst(app *cli.App, args []string) []string {
 		}
 		rest = rest[n:]
 	}
-	reordered := append([]string{args[0], args[1]}, flags...)
+	reordered := append(slices.Clone(args[:names]), flags...)
 	if len(plain) > 0 {
 		reordered = append(append(reordered, "--"), plain...)
 	}
 	return reordered
+}
+
+// subcommand is the command of that name in another, or nil.
+func subcommand(command *cli.Command, name string) *cli.Command {
+	for _, c := range command.Subcommands {
+		if c.HasName(name) {
+			return c
+		}
+	}
+	return nil
 }
 
 // flagLength is the number of words that the flag at the start of args takes: none if

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/dustin/go-humanize"
@@ -35,8 +36,8 @@ func printDevice(w io.Writer, d vk.DeviceInfo) {
 	fmt.Fprintf(w, "  subgroups of %d, %s shared memory, allocations to %s\n",
 		d.SubgroupSize, sizeOf(int64(d.MaxSharedMemory)), sizeOf(d.MaxAllocation))
 	var notes []string
-	if d.CooperativeMatrix {
-		notes = append(notes, "cooperative matrices")
+	if len(d.Matrices) > 0 {
+		notes = append(notes, "cooperative matrices "+matrices(d.Matrices))
 	}
 	if d.Unified {
 		notes = append(notes, "memory shared with the host: paging gains nothing there")
@@ -44,6 +45,18 @@ func printDevice(w io.Writer, d vk.DeviceInfo) {
 	if len(notes) > 0 {
 		fmt.Fprintf(w, "  %s\n", strings.Join(notes, "; "))
 	}
+}
+
+// matrices lists shapes once each, with operands and result.
+func matrices(shapes []vk.MatrixShape) string {
+	var names []string
+	for _, m := range shapes {
+		name := fmt.Sprintf("%d×%d×%d %s→%s", m.M, m.N, m.K, m.A, m.Result)
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, ", ")
 }
 
 // abilities names what a queue family can do.
@@ -86,6 +99,46 @@ func printCeilings(w io.Writer, all []hardware.Ceilings) {
 		})
 	}
 	fmt.Fprintln(w, t.Render())
+	for _, c := range all {
+		if len(c.Link) > 0 {
+			printLink(w, c)
+		}
+	}
+}
+
+// printLink prints the rest of what a long measurement knows of a device.
+func printLink(w io.Writer, c hardware.Ceilings) {
+	t := table.NewWriter()
+	t.SetStyle(table.StyleLight)
+	t.Style().Format.Header = text.FormatDefault
+	t.AppendHeader(table.Row{
+		"copies of", "up GB/s", "one queue", "compute busy", "down GB/s",
+	})
+	for _, r := range c.Link {
+		t.AppendRow(table.Row{
+			sizeOf(r.Bytes), rate(r.UpGBs), rate(r.OneQueueGBs), rate(r.BusyGBs), rate(r.DownGBs),
+		})
+	}
+	fmt.Fprintf(w, "link of %s\n%s\n", c.Device, t.Render())
+	fmt.Fprintf(w, "  copies within device memory %s GB/s, cooperative matrices %s TFLOP/s\n",
+		rate(c.CopyGBs), rate(c.MatrixTFlops))
+	if c.SubmitWaitUs > 0 {
+		fmt.Fprintf(w, "  submit and wait %s µs, barrier %s µs, one more copy %s µs\n",
+			rate(c.SubmitWaitUs), rate(c.BarrierUs), rate(c.CopyLatencyUs))
+		fmt.Fprintf(w, "  upload from anonymous memory: %s\n", importOf(c.ImportAnonymous))
+		fmt.Fprintf(w, "  upload from a mapped file: %s\n", importOf(c.ImportFile))
+	}
+	if c.OverAllocation != "" {
+		fmt.Fprintf(w, "  an allocation of more device memory than there is %s\n", c.OverAllocation)
+	}
+}
+
+// importOf says how fast uploads from imported memory are, or that there are none.
+func importOf(i hardware.Import) string {
+	if i.Refused != "" {
+		return "refused: " + i.Refused
+	}
+	return rate(i.GBs) + " GB/s"
 }
 
 // rate writes a rate; 0 was not measured.

@@ -38,13 +38,20 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		ExitErrHandler:  func(*cli.Context, error) {}, // report does it
 		OnUsageError:    usageFailed,
 		Action:          noCommand,
-		Commands:        []*cli.Command{infoCommand(), runCommand(), simCommand()},
+		Commands: []*cli.Command{infoCommand(), runCommand(), simCommand(), traceCommand(),
+			benchCommand(), benchCellsCommand(), generateCommand(), perplexityCommand(), synthCommand()},
 	}
-	for _, c := range app.Commands {
+	own(app.Commands)
+	return app
+}
+
+// own makes commands, and those inside them, report as this program does.
+func own(commands []*cli.Command) {
+	for _, c := range commands {
 		c.OnUsageError = usageFailed
 		c.HideHelpCommand = true
+		own(c.Subcommands)
 	}
-	return app
 }
 
 // noCommand is what ufm does without a sub-command that it knows.

@@ -20,6 +20,11 @@ func openOutputs(c *cli.Context, spec *bench.Spec) (files openFiles, err error) 
 		if err != nil {
 			return files, flagError(name, err)
 		}
+		for _, other := range files {
+			if f.same(other.(*output)) {
+				return append(files, f), usagef("--events and --trace-out: both are %s", c.String(name))
+			}
+		}
 		files = append(files, f)
 		if name == "events" {
 			spec.Events = f
@@ -50,6 +55,13 @@ func openOutput(path string) (*output, error) {
 		return nil, err
 	}
 	return &output{file: f}, nil
+}
+
+// same tells whether two outputs would overwrite each other.
+func (o *output) same(other *output) bool {
+	a, err := o.file.Stat()
+	b, err2 := other.file.Stat()
+	return errors.Join(err, err2) == nil && a.Mode().IsRegular() && os.SameFile(a, b)
 }
 
 // Write replaces what the file had.

@@ -132,7 +132,8 @@ func printRows(c *cli.Context, rows []bench.Row, d moe.Device) error {
 func failures(rows []bench.Row) error {
 	var errs []error
 	for _, r := range rows {
-		if r.Status == bench.StatusError || r.Status == bench.StatusLost {
+		if r.Status == bench.StatusError || r.Status == bench.StatusLost ||
+			r.Status == bench.StatusTimeout {
 			errs = append(errs, fmt.Errorf("mode %s failed: %s", r.Mode, *r.Error))
 		}
 	}

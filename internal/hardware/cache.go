@@ -12,7 +12,7 @@ import (
 
 // Schema is the version of the ceilings file. Files of another version are
 // measured again.
-const Schema = 1
+const Schema = 2
 
 // Cache keeps measured ceilings in a folder, one file per backend, device and driver.
 // The zero Cache keeps nothing.
@@ -48,9 +48,10 @@ func (c Cache) Load(backend, device, driver string) (kept Ceilings, ok bool) {
 	return kept, true
 }
 
-// Save keeps measured ceilings. Readers see the old file or the new one, never a part.
+// Save keeps measured ceilings, unless they are cramped. Readers see the old file or the
+// new one, never a part.
 func (c Cache) Save(measured Ceilings) error {
-	if c.Dir == "" {
+	if c.Dir == "" || measured.Cramped {
 		return nil
 	}
 	measured.Schema = Schema

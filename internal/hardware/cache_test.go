@@ -13,6 +13,9 @@ func measured() Ceilings {
 	return Ceilings{
 		Schema: Schema, Backend: "vulkan", Device: "Fast/Card (1)", Driver: "580.1",
 		TimeUTC: "2026-01-02T03:04:05Z", ReadGBs: 3170, LinkGBs: 51, LinkBackGBs: 50, F32TFlops: 51,
+		CopyGBs: 1500, CopyLatencyUs: 1.5, SubmitWaitUs: 12, BarrierUs: 4.3, OverAllocation: "fails",
+		Link:            []LinkRate{{Bytes: 1 << 20, UpGBs: 50, OneQueueGBs: 48, BusyGBs: 47, DownGBs: 49}},
+		ImportAnonymous: Import{GBs: 50}, ImportFile: Import{Refused: "no"},
 	}
 }
 
@@ -65,7 +68,7 @@ func TestCacheMeasuresAgain(t *testing.T) {
 	for name, change := range map[string]func(string) string{
 		"cut short":      func(s string) string { return s[:len(s)/2] },
 		"empty":          func(string) string { return "" },
-		"another schema": replace(`"schema": 1`, `"schema": 0`),
+		"another schema": replace(`"schema": 2`, `"schema": 1`),
 		"another device": replace("Fast/Card", "Slow/Card"),
 		"no link":        replace(`"link_gb_s": 51`, `"link_gb_s": 0`),
 	} {
@@ -90,6 +93,22 @@ func TestCacheMeasuresAgain(t *testing.T) {
 				t.Errorf("a file %s was used: %+v", name, got)
 			}
 		})
+	}
+}
+
+// TestCacheKeepsNothingCramped: rates out of a device's caches must not serve later runs.
+func TestCacheKeepsNothingCramped(t *testing.T) {
+	c, m := Cache{Dir: t.TempDir()}, measured()
+	if err := c.Save(m); err != nil {
+		t.Fatal(err)
+	}
+	small := m
+	small.ReadGBs, small.Cramped = 9999, true
+	if err := c.Save(small); err != nil {
+		t.Fatal(err)
+	}
+	if got, ok := c.Load(m.Backend, m.Device, m.Driver); !ok || got.ReadGBs != m.ReadGBs {
+		t.Errorf("got %v GB/s (%v), want those of the roomy measurement", got.ReadGBs, ok)
 	}
 }
 

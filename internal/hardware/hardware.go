@@ -2,7 +2,9 @@
 // compared with, and what the simulator's clock runs on.
 package hardware
 
-// Ceilings are the rates that one device reached when it was measured.
+// Ceilings are the rates that one device reached when it was measured. A short
+// measurement knows only the first three; ufm info --measure fills in the rest. 0 and
+// "" were not measured or do not apply.
 type Ceilings struct {
 	Schema      int     `json:"schema"`
 	Backend     string  `json:"backend"`
@@ -11,6 +13,43 @@ type Ceilings struct {
 	TimeUTC     string  `json:"time_utc"`
 	ReadGBs     float64 `json:"read_gb_s"`      // device memory read by compute, 1e9 bytes a second
 	LinkGBs     float64 `json:"link_gb_s"`      // host to device
-	LinkBackGBs float64 `json:"link_back_gb_s"` // device to host; 0: not measured
+	LinkBackGBs float64 `json:"link_back_gb_s"` // device to host
 	F32TFlops   float64 `json:"f32_tflops"`     // float32 fused multiply-adds, counted as two
+
+	CopyGBs       float64    `json:"copy_gb_s,omitempty"`       // within device memory; each byte counts once
+	MatrixTFlops  float64    `json:"matrix_tflops,omitempty"`   // cooperative matrices
+	Link          []LinkRate `json:"link,omitempty"`            // ascending by Bytes
+	CopyLatencyUs float64    `json:"copy_latency_us,omitempty"` // of one more copy in a batch
+	SubmitWaitUs  float64    `json:"submit_wait_us,omitempty"`  // an empty submission, to its known end
+	BarrierUs     float64    `json:"barrier_us,omitempty"`      // between two dispatches
+
+	// Uploads straight from memory that the driver did not allocate.
+	ImportAnonymous Import `json:"import_anonymous,omitzero"`
+	ImportFile      Import `json:"import_file,omitzero"`
+	// OverAllocation tells what happens to device memory that is not there: the
+	// allocation "fails", or it "spills" into host memory.
+	OverAllocation string `json:"over_allocation,omitempty"`
+
+	Timing  *Timing           `json:"timing,omitempty"`
+	Sources map[string]string `json:"sources,omitempty"` // of a shipped profile's figures
+
+	// Cramped tells that there was too little memory to see past the device's caches:
+	// good enough for the run that left so little, but not kept.
+	Cramped bool `json:"-"`
+}
+
+// LinkRate is how fast the link moves copies of one size, many in a batch, in 1e9 bytes
+// a second.
+type LinkRate struct {
+	Bytes       int64   `json:"bytes"`               // of each copy
+	UpGBs       float64 `json:"up_gb_s"`             // to the device, on all transfer queues
+	OneQueueGBs float64 `json:"one_queue_gb_s"`      // likewise on one transfer queue
+	BusyGBs     float64 `json:"busy_gb_s,omitempty"` // likewise on all, while compute reads device memory
+	DownGBs     float64 `json:"down_gb_s"`           // to the host, on all
+}
+
+// Import is an upload from imported memory: its rate, or why there is none.
+type Import struct {
+	GBs     float64 `json:"gb_s,omitempty"`
+	Refused string  `json:"refused,omitempty"`
 }

@@ -137,7 +137,9 @@ func FuzzOpen(f *testing.F) {
 				t.Fatalf("accepted tensor %q cannot be read: %v", name, err)
 			}
 			total += int64(len(raw))
-			copied = append(copied, Data{name, tensor.DType, tensor.Shape, raw})
+			copied = append(copied, Data{
+				Name: name, DType: tensor.DType, Shape: tensor.Shape, Bytes: raw,
+			})
 		}
 		if total != int64(len(b)) {
 			t.Errorf("tensors and header have %d bytes, the file %d", total, len(b))

@@ -77,6 +77,9 @@ func (f *File) Tensor(name string) (Tensor, bool) {
 	return t, ok
 }
 
+// Offset is where the tensor's bytes begin in the file, for errors that point there.
+func (f *File) Offset(name string) int64 { return f.data + f.tensors[name].begin }
+
 // Bytes returns the whole of a tensor.
 func (f *File) Bytes(name string) ([]byte, error) {
 	t, ok := f.tensors[name]

@@ -154,3 +154,34 @@ func wantError(t *testing.T, err error, want string) {
 		t.Errorf("error %q does not contain %q", err, want)
 	}
 }
+
+// Tensors may be asked for one by one, and Offset is where one stands.
+func TestWriteEach(t *testing.T) {
+	tensors := []Data{
+		{Name: "b", DType: "U8", Shape: []int64{3}}, {Name: "a", DType: "U8", Shape: []int64{3}},
+	}
+	var b bytes.Buffer
+	raw := make([]byte, 3) // used again for each
+	err := WriteEach(&b, nil, tensors, func(t Data) ([]byte, error) {
+		for i := range raw {
+			raw[i] = t.Name[0]
+		}
+		return raw, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := open(t, b.Bytes())
+	for _, tensor := range tensors {
+		at, want := f.Offset(tensor.Name), strings.Repeat(tensor.Name, 3)
+		if got := string(b.Bytes()[at : at+3]); got != want {
+			t.Errorf("at %d there is %q, want %q", at, got, want)
+		}
+	}
+	for _, size := range []int{0, 2, 4} {
+		err := WriteEach(&b, nil, tensors, func(Data) ([]byte, error) { return make([]byte, size), nil })
+		if err == nil || !strings.Contains(err.Error(), "needs 3 bytes") {
+			t.Errorf("%d bytes: got error %v", size, err)
+		}
+	}
+}

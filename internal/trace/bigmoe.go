@@ -1,8 +1,6 @@
 package trace
 
 import (
-	"bufio"
-	"bytes"
 	"fmt"
 	"io"
 	"slices"
@@ -19,25 +17,9 @@ import (
 // only some of the batch's tokens, as that is all the next layer needs.
 func ImportBigMoeOnEdge(r io.Reader, name string) (*Trace, error) {
 	im := importer{t: &Trace{}, columns: map[string]int{}}
-	lines := bufio.NewScanner(r)
-	lines.Buffer(nil, 1<<20)
-	number := 0
-	for lines.Scan() {
-		number++
-		line := lines.Bytes()
-		if number == 1 {
-			line = bytes.TrimPrefix(line, []byte("\ufeff"))
-		}
-		if err := im.line(string(line)); err != nil {
-			return nil, fmt.Errorf("trace: %s: line %d: %w", name, number, err)
-		}
-	}
-	err := lines.Err()
-	if err == nil {
-		err = im.finish()
-	}
+	err := eachLine(r, name, func(line []byte) error { return im.line(string(line)) }, im.finish)
 	if err != nil {
-		return nil, fmt.Errorf("trace: %s: line %d: %w", name, number+1, err)
+		return nil, err
 	}
 	return im.t, nil
 }
@@ -130,10 +112,30 @@ func (im *importer) startBatch(r record) error {
 	if r.layer != 0 {
 		return fmt.Errorf("step %d begins with layer %d, want 0", r.step, r.layer)
 	}
+	if err := im.checkOrder(r); err != nil {
+		return err
+	}
 	im.tokens = im.tokens[:0]
 	im.t.StepSizes = append(im.t.StepSizes, 0)
 	im.t.Phases = append(im.t.Phases, Phase(r.phase))
 	im.addToken(r.step)
+	return nil
+}
+
+// checkOrder checks that a batch may follow the last one: turns and, in a turn, steps
+// ascend, and a turn's prefill comes before its decode.
+func (im *importer) checkOrder(r record) error {
+	l, tokens := im.last, len(im.tokens)
+	switch {
+	case tokens == 0 || r.turn > l.turn:
+		return nil
+	case r.turn < l.turn:
+		return fmt.Errorf("turn %d follows turn %d", r.turn, l.turn)
+	case r.phase < l.phase:
+		return fmt.Errorf("step %d is prefill, after decode in the same turn %d", r.step, r.turn)
+	case r.step <= im.tokens[tokens-1]:
+		return fmt.Errorf("step %d follows step %d", r.step, im.tokens[tokens-1])
+	}
 	return nil
 }
 

@@ -28,7 +28,11 @@ func (im *importer) comment(text string) error {
 	}
 	if model, ok := strings.CutPrefix(text, "model="); ok {
 		model, _, _ = strings.Cut(model, " arch=")
+		model, _, _ = strings.Cut(model, " n_layer=") // where there is no arch
 		im.t.Model = path.Base(model)
+		if err := im.t.validateModel(); err != nil {
+			return err
+		}
 	}
 	for _, f := range []struct {
 		key string

@@ -5,25 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strconv"
 
 	"ufm/internal/safetensors"
 )
 
-// Open reads the trace in the file at path.
-func Open(path string) (*Trace, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("trace: %w", err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, fmt.Errorf("trace: %w", err)
-	}
-	return Read(f, info.Size(), path)
-}
+// chunkBytes is how much of a file is held beside the decoded values: a multiple of
+// every value's size.
+const chunkBytes = 1 << 20
 
 // Read reads a trace of size bytes. Errors call it name.
 func Read(r io.ReaderAt, size int64, name string) (*Trace, error) {
@@ -51,7 +40,17 @@ func decode(f *safetensors.File) (*Trace, error) {
 		return nil, err
 	}
 	t.completeSteps()
-	return t, t.validate()
+	return t, locate(f, t.validate())
+}
+
+// locate adds to an error of a row where in the file it stands.
+func locate(f *safetensors.File, err error) error {
+	var row *rowError
+	if !errors.As(err, &row) {
+		return err
+	}
+	at := f.Offset(row.tensor) + int64(row.index)*2 // ids are I16
+	return fmt.Errorf("byte %d: %w", at, err)
 }
 
 // number reads a metadata string that must be a whole number.
@@ -113,14 +112,21 @@ func tensor[T any](f *safetensors.File, name, dtype string, shape ...int64) ([]T
 	if !fits {
 		return nil, fmt.Errorf("tensor %s: shape %v, want %v", name, t.Shape, shape)
 	}
-	raw, err := f.Bytes(name)
-	if err != nil {
-		return nil, err
-	}
 	var one T
-	values := make([]T, len(raw)/binary.Size(one))
-	_, err = binary.Decode(raw, binary.LittleEndian, values)
-	return values, err
+	width := int64(binary.Size(one))
+	values := make([]T, t.Bytes()/width)
+	chunk := make([]byte, min(t.Bytes(), chunkBytes))
+	for off := int64(0); off < t.Bytes(); off += int64(len(chunk)) {
+		chunk = chunk[:min(int64(len(chunk)), t.Bytes()-off)]
+		if err := f.ReadAt(name, off, chunk); err != nil {
+			return nil, err
+		}
+		if _, err := binary.Decode(
+			chunk, binary.LittleEndian, values[off/width:(off+int64(len(chunk)))/width]); err != nil {
+			return nil, err
+		}
+	}
+	return values, nil
 }
 
 // completeSteps fills in what absent step tensors mean.
@@ -139,48 +145,4 @@ func (t *Trace) completeSteps() {
 			}
 		}
 	}
-}
-
-// Write writes t, which must be valid, as a file. The same trace gives the same bytes.
-func (t *Trace) Write(w io.Writer) error {
-	if err := t.validate(); err != nil {
-		return fmt.Errorf("trace: write: %w", err)
-	}
-	meta := map[string]string{
-		"layers": strconv.Itoa(t.Layers), "experts": strconv.Itoa(t.Experts),
-		"top_k": strconv.Itoa(t.TopK),
-	}
-	if t.Model != "" {
-		meta["model"] = t.Model
-	}
-	tokens, steps := int64(t.Tokens()), int64(len(t.StepSizes))
-	rows := []int64{tokens, int64(t.Layers), int64(t.TopK)}
-	data := []safetensors.Data{
-		{Name: "experts", DType: "I16", Shape: rows, Bytes: encode(t.Chosen)},
-		{Name: "step_tokens", DType: "I32", Shape: []int64{steps}, Bytes: encode(t.StepSizes)},
-		{Name: "step_phase", DType: "U8", Shape: []int64{steps}, Bytes: encode(t.Phases)},
-	}
-	add := func(name, dtype string, shape []int64, raw []byte) {
-		if len(raw) > 0 {
-			data = append(data, safetensors.Data{
-				Name: name, DType: dtype, Shape: shape, Bytes: raw,
-			})
-		}
-	}
-	add("weights", "F16", rows, encode(t.Weights))
-	add("predicted", "I16", rows, encode(t.Predicted))
-	add("input_ids", "I32", rows[:1], encode(t.InputIDs))
-	if err := safetensors.Write(w, meta, data); err != nil {
-		return fmt.Errorf("trace: %w", err)
-	}
-	return nil
-}
-
-// encode is the little-endian bytes of values.
-func encode[T any](values []T) []byte {
-	raw, err := binary.Append(nil, binary.LittleEndian, values)
-	if err != nil {
-		panic("trace: " + err.Error()) // T has a fixed size
-	}
-	return raw
 }

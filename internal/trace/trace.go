@@ -1,7 +1,7 @@
 // Package trace reads and writes routing traces: which experts each token of a run
 // was sent to, layer by layer.
 //
-//	t, err := trace.Open("trace.safetensors")
+//	t, err := trace.Open("trace.safetensors") // or what others record, see OpenWith
 //	for g := range t.Groups() { // g.Experts: distinct, ascending, dense ids
 //		...
 //	}
@@ -18,7 +18,9 @@
 //	                                           that steps of one token are decode
 //
 // and the metadata strings layers, experts and top_k, optionally model. Whatever does
-// not fit is an error that names the file, the tensor and the token; nothing is repaired.
+// not fit is an error that names the file and the line or byte; nothing is repaired.
+// Files are read in pieces and written tensor by tensor: a Trace and one of these are
+// all that is held.
 package trace
 
 import "iter"

@@ -3,6 +3,7 @@ package trace_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -230,6 +231,34 @@ func TestReadErrors(t *testing.T) {
 	}
 	if _, err := read([]byte("no header")); err == nil {
 		t.Error("not a file: got no error")
+	}
+}
+
+// An id that is wrong is told with the byte where it stands.
+func TestReadErrorOffset(t *testing.T) {
+	data := write(t, small())
+	at := bytes.Index(data, int16s(small().Chosen...)) + 2*3
+	data[at] = 7
+	_, err := read(data)
+	want := fmt.Sprintf("byte %d: tensor experts: token 0, layer 1: expert 7, want 0 to 4", at)
+	if err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("got error %v, want one with %q", err, want)
+	}
+}
+
+// A bank that no machine has is refused before anything is made of that size.
+func TestReadHugeBank(t *testing.T) {
+	const layers = 32767
+	ids := make([]byte, 2*layers)
+	var b bytes.Buffer
+	err := safetensors.Write(&b,
+		map[string]string{"layers": "32767", "experts": "32767", "top_k": "1"},
+		[]safetensors.Data{{Name: "experts", DType: "I16", Shape: []int64{1, layers, 1}, Bytes: ids}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := read(b.Bytes()); err == nil || !strings.Contains(err.Error(), "want at most 16777216") {
+		t.Errorf("got error %v", err)
 	}
 }
 

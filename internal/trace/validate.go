@@ -4,10 +4,18 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"unicode/utf8"
 )
+
+// maxBank is the most experts of all layers: hundreds of times the largest model's, and
+// few enough that arrays over them are no danger.
+const maxBank = 1 << 24
 
 // validate reports the first thing that makes t no trace.
 func (t *Trace) validate() error {
+	if err := t.validateModel(); err != nil {
+		return err
+	}
 	if err := t.validateShape(); err != nil {
 		return err
 	}
@@ -20,6 +28,14 @@ func (t *Trace) validate() error {
 	return t.validateRows("predicted", t.Predicted)
 }
 
+// validateModel refuses a name that a safetensors header cannot carry unchanged.
+func (t *Trace) validateModel() error {
+	if !utf8.ValidString(t.Model) {
+		return fmt.Errorf("model %q is not UTF-8 text", t.Model)
+	}
+	return nil
+}
+
 func (t *Trace) validateShape() error {
 	if t.Layers < 1 || t.Experts < 1 || t.TopK < 1 {
 		return fmt.Errorf("%d layers, %d experts, top-k %d: want at least 1 of each",
@@ -28,6 +44,10 @@ func (t *Trace) validateShape() error {
 	if t.Experts > math.MaxInt16 || t.Layers > math.MaxInt16 {
 		return fmt.Errorf("%d layers of %d experts: want at most %d of each",
 			t.Layers, t.Experts, math.MaxInt16)
+	}
+	if n := t.Layers * t.Experts; n > maxBank {
+		return fmt.Errorf("%d layers of %d experts are %d, want at most %d",
+			t.Layers, t.Experts, n, maxBank)
 	}
 	if t.TopK > t.Experts {
 		return fmt.Errorf("top-k %d of %d experts", t.TopK, t.Experts)
@@ -72,18 +92,34 @@ func (t *Trace) validateSteps() error {
 	return nil
 }
 
+// rowError is a row of a (tokens, layers, top_k) tensor that is wrong.
+type rowError struct {
+	tensor       string
+	index        int // of the value, in the tensor
+	token, layer int
+	err          error
+}
+
+func (e *rowError) Error() string {
+	return fmt.Sprintf("tensor %s: token %d, layer %d: %v", e.tensor, e.token, e.layer, e.err)
+}
+
+func (e *rowError) Unwrap() error { return e.err }
+
 // validateRows checks the ids of a (tokens, layers, top_k) tensor.
 func (t *Trace) validateRows(tensor string, ids []int16) error {
 	seenIn := make([]int, t.Experts) // 1 + the last row that had the id
 	for row := range len(ids) / t.TopK {
 		chosen := ids[row*t.TopK : (row+1)*t.TopK]
-		for _, e := range chosen {
+		for i, e := range chosen {
 			if e == -1 && chosen[0] == -1 {
 				continue
 			}
 			if err := t.validateID(e, chosen, seenIn, row); err != nil {
-				return fmt.Errorf("tensor %s: token %d, layer %d: %w",
-					tensor, row/t.Layers, row%t.Layers, err)
+				return &rowError{
+					tensor: tensor, index: row*t.TopK + i,
+					token: row / t.Layers, layer: row % t.Layers, err: err,
+				}
 			}
 		}
 	}

@@ -15,12 +15,14 @@ import (
 type backend struct {
 	device  *vk.Device
 	kernels map[kernelKey]*kernels
+	texts   map[textKey]*textKernels
 	stuck   bool // the device outlasted a Close: it may still use everything
 }
 
 type kernelKey struct {
 	shape     moe.Shape
 	maxTokens int
+	exact     bool
 }
 
 // Open opens a device. Errors are those of vk.Open.
@@ -34,7 +36,7 @@ func Open(o Options) (moe.Backend, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &backend{device: d, kernels: map[kernelKey]*kernels{}}, nil
+	return &backend{device: d, kernels: map[kernelKey]*kernels{}, texts: map[textKey]*textKernels{}}, nil
 }
 
 // Name is "vulkan".
@@ -53,6 +55,33 @@ func (b *backend) Device() moe.Device {
 // errStuck tells that a device never finished what it was given.
 var errStuck = errors.New("vulkan: the device is still at work on an earlier step")
 
+// WorkBytes is the device memory that a runner takes besides its pool. Where the host's
+// memory is the device's, its part counts too, with what a captured step takes.
+func (b *backend) WorkBytes(s moe.Shape, tokens int) int64 {
+	m := countMemory(s, tokens)
+	if b.device.Info().Unified {
+		return m.local + m.host
+	}
+	return m.local
+}
+
+// countMemory is a runner's memory without a device: only its sizes are there.
+func countMemory(s moe.Shape, tokens int) *memory {
+	m := new(memory)
+	m.take(moe.RunConfig{Shape: s, MaxTokens: tokens}, s.Layers)
+	_ = m.capture(s, tokens) // which cannot fail: nothing is allocated
+	return m
+}
+
+// CheckShape says what the kernels cannot run, for all modes at once.
+func (b *backend) CheckShape(s moe.Shape) error {
+	if s.TopK > maxTopK || s.Experts > maxExperts {
+		return fmt.Errorf("vulkan: %d experts, top-%d: the kernels take at most %d and top-%d",
+			s.Experts, s.TopK, maxExperts, maxTopK)
+	}
+	return nil
+}
+
 // Close frees the kernels and closes the device, unless it is still at work.
 func (b *backend) Close() error {
 	if b.stuck {
@@ -62,18 +91,22 @@ func (b *backend) Close() error {
 	for _, k := range b.kernels {
 		errs = append(errs, k.Close())
 	}
-	b.kernels = nil
+	for _, k := range b.texts {
+		errs = append(errs, k.compiled.Close())
+	}
+	b.kernels, b.texts = nil, nil
 	return errors.Join(append(errs, b.device.Close())...)
 }
 
-// kernelsFor returns the kernels for steps of up to maxTokens.
-func (b *backend) kernelsFor(s moe.Shape, maxTokens int) (*kernels, error) {
+// kernelsFor returns the kernels of a runner.
+func (b *backend) kernelsFor(cfg moe.RunConfig) (*kernels, error) {
+	s := cfg.Shape
 	s.Layers = 1 // the kernels run a layer at a time
-	key := kernelKey{s, maxTokens}
+	key := kernelKey{s, cfg.MaxTokens, cfg.Exact}
 	if k := b.kernels[key]; k != nil {
 		return k, nil
 	}
-	k, err := newKernels(b.device, s, maxTokens)
+	k, err := newKernels(b.device, newProfile(b.device.Info(), s, cfg.Exact), s, cfg.MaxTokens)
 	if err == nil {
 		b.kernels[key] = k
 	}
@@ -87,14 +120,8 @@ func memoryError(err error) error {
 	if !errors.As(err, &oom) {
 		return err
 	}
-	detail := ""
-	for i, h := range oom.Heaps {
-		if i > 0 {
-			detail += ", "
-		}
-		detail += fmt.Sprintf("heap %d: %d of %d MiB used", i, h.Used>>20, h.Size>>20)
-	}
 	return &moe.OutOfMemoryError{
-		What: oom.What, Requested: oom.Requested, Free: oom.Free, Detail: detail, Err: err,
+		What: oom.What, Requested: oom.Requested, Free: oom.Free,
+		Detail: oom.Breakdown(), Err: err,
 	}
 }

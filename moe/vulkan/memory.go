@@ -12,9 +12,7 @@ import (
 // memory is everything a runner allocates but the pool. Rows of d_model and d_hidden are
 // padded as in moe.Layout; quads are the rows of experts in fours.
 type memory struct {
-	device *vk.Device
-	all    []*vk.Buffer
-	err    error
+	taker
 
 	quads    int // most that a layer can need
 	maxTiles int // likewise: an expert's last tile may be a single row
@@ -57,16 +55,26 @@ const (
 	maxTilings    = 8  // as in group.comp
 )
 
-// newMemory allocates for steps of up to tokens.
-func newMemory(d *vk.Device, cfg moe.RunConfig) (*memory, error) {
+// newMemory allocates for steps of up to cfg's tokens, and inputs for so many layers.
+func newMemory(d *vk.Device, cfg moe.RunConfig, layers int) (*memory, error) {
+	m := &memory{taker: taker{device: d}}
+	m.take(cfg, layers)
+	if m.err != nil {
+		return nil, errors.Join(m.err, m.Close())
+	}
+	clear(m.staged.Words()) // the padding of rows stays zero
+	return m, nil
+}
+
+// take allocates, or counts, every buffer.
+func (m *memory) take(cfg moe.RunConfig, layers int) {
 	s, l := cfg.Shape, moe.NewLayout(cfg.Shape)
-	m := &memory{device: d}
 	tokens, experts, in := int64(cfg.MaxTokens), int64(s.Experts), int64(l.In)
 	choices := tokens * int64(s.TopK)
 	quads := (choices + 3*min(experts, choices)) / 4
 	m.quads, m.maxTiles = int(quads), int(quads+min(experts, choices))
 
-	m.input = m.new(vk.DeviceLocal, 4*int64(s.Layers)*tokens*in)
+	m.input = m.new(vk.DeviceLocal, 4*int64(layers)*tokens*in)
 	m.x = m.new(vk.DeviceLocal, 4*tokens*in)
 	m.gates = m.new(vk.DeviceLocal, 4*int64(s.Layers)*experts*in)
 	m.logits = m.new(vk.DeviceLocal, 4*tokens*experts)
@@ -79,7 +87,7 @@ func newMemory(d *vk.Device, cfg moe.RunConfig) (*memory, error) {
 	m.y = m.new(vk.DeviceLocal, 16*quads*in)
 	m.moe = m.new(vk.DeviceLocal, 4*tokens*in)
 
-	m.staged = m.new(vk.HostCoherent, 4*int64(s.Layers)*tokens*in)
+	m.staged = m.new(vk.HostCoherent, 4*int64(layers)*tokens*in)
 	m.routing = m.new(vk.HostCoherent, 4*int64(s.Layers)*choices)
 	m.counts = m.new(vk.HostCached, 4*int64(s.Layers)*experts)
 	m.tiles = m.new(vk.DeviceMapped, tileBytes*int64(m.maxTiles))
@@ -90,11 +98,6 @@ func newMemory(d *vk.Device, cfg moe.RunConfig) (*memory, error) {
 	if cfg.Mode == moe.Naive {
 		m.staging = m.new(vk.HostCached, l.Bytes)
 	}
-	if m.err != nil {
-		return nil, errors.Join(m.err, m.Close())
-	}
-	clear(m.staged.Words()) // the padding of rows stays zero
-	return m, nil
 }
 
 // capture makes the buffers that a captured step is copied to.
@@ -111,8 +114,25 @@ func (m *memory) capture(s moe.Shape, tokens int) error {
 	return m.err
 }
 
-func (m *memory) new(kind vk.Memory, size int64) *vk.Buffer {
-	if m.err != nil {
+// taker allocates buffers until the first error, and frees them together. Without a
+// device it only counts what device memory they would take.
+type taker struct {
+	device *vk.Device
+	all    []*vk.Buffer
+	err    error
+	local  int64 // bytes of device memory
+	host   int64 // and of the host's
+}
+
+func (m *taker) new(kind vk.Memory, size int64) *vk.Buffer {
+	const page = 64 << 10 // what a driver gives is a multiple
+	whole := (size + page - 1) / page * page
+	if kind == vk.DeviceLocal || kind == vk.DeviceMapped {
+		m.local += whole
+	} else {
+		m.host += whole
+	}
+	if m.err != nil || m.device == nil {
 		return nil
 	}
 	b, err := m.device.NewBuffer(kind, size, "activations")
@@ -125,7 +145,7 @@ func (m *memory) new(kind vk.Memory, size int64) *vk.Buffer {
 }
 
 // Close frees all buffers.
-func (m *memory) Close() error {
+func (m *taker) Close() error {
 	var errs []error
 	for _, b := range m.all {
 		errs = append(errs, b.Close())

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"ufm/moe"
@@ -142,7 +143,7 @@ func TestAgainstReference(t *testing.T) {
 // verify checks a captured step against the float64 reference.
 func verify(t *testing.T, g *rig, b *moe.Batch) {
 	t.Helper()
-	v, err := moe.Verify(g.bank.Model(), b)
+	v, err := moe.Verify(t.Context(), g.bank.Model(), b)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -219,6 +220,9 @@ func TestOutOfMemory(t *testing.T) {
 	if oom.Requested <= oom.Free {
 		t.Errorf("requested %d, free %d: that fits", oom.Requested, oom.Free)
 	}
+	if !strings.Contains(oom.Error(), "limit 8.0 MiB; heap 0: ") {
+		t.Errorf("got %q, want the limit and the heaps", oom)
+	}
 	r, err := b.NewRunner(moe.RunConfig{Shape: shape, Mode: moe.UFM, Slots: 4, MaxTokens: 4})
 	if err != nil {
 		t.Fatalf("ufm after out of memory: %v", err)
@@ -259,18 +263,70 @@ func TestBadBatch(t *testing.T) {
 	}
 }
 
-// TestMeasure expects plausible ceilings.
-func TestMeasure(t *testing.T) {
+// TestOutOfMemoryInOnePiece: a buffer that no device holds in one piece is out of memory,
+// not an error of another kind.
+func TestOutOfMemoryInOnePiece(t *testing.T) {
 	b := open(t, Options{})
-	c, err := b.Measure(t.Context())
-	if err != nil {
-		t.Fatal(err)
+	most := b.device.Info().MaxAllocation
+	shape := moe.Shape{Layers: 1, Experts: 2, DModel: 1 << 16, DHidden: 8, TopK: 1}
+	tokens := int(most/(4*int64(shape.DModel))) + 1
+	if tokens > 1<<24 {
+		t.Skipf("this device takes %d bytes in one piece: too many to ask for", most)
 	}
-	for name, v := range map[string]float64{
-		"read": c.ReadGBs, "link": c.LinkGBs, "f32": c.F32TFlops * 1000,
+	_, err := b.NewRunner(moe.RunConfig{Shape: shape, Mode: moe.UFM, Slots: 1, MaxTokens: tokens})
+	var oom *moe.OutOfMemoryError
+	if !errors.As(err, &oom) || oom.Requested <= most {
+		t.Errorf("steps of %d tokens: got %v, want out of memory", tokens, err)
+	}
+}
+
+// TestWorkBytes sets what a runner takes besides its pool beside what it is said to take.
+func TestWorkBytes(t *testing.T) {
+	b := open(t, Options{})
+	for _, s := range []moe.Shape{
+		{Layers: 1, Experts: 2, DModel: 8, DHidden: 8, TopK: 1},
+		{Layers: 7, Experts: 64, DModel: 256, DHidden: 100, TopK: 4, Form: moe.SwiGLU, DType: moe.BF16},
 	} {
-		if v < 0.05 || v > 1e6 {
-			t.Errorf("%s: got %g", name, v)
+		for _, tokens := range []int{1, 600} {
+			r, err := b.NewRunner(moe.RunConfig{Shape: s, Mode: moe.UFM, Slots: 1, MaxTokens: tokens})
+			if err != nil {
+				t.Fatal(err)
+			}
+			m := countMemory(s, tokens)
+			got, said := r.DeviceBytes()-s.ExpertBytes(), m.local
+			if err := r.Close(); err != nil {
+				t.Error(err)
+			}
+			const pages = 24 << 16 // each buffer is counted as a driver may round it up
+			if got > said || got < said-pages {
+				t.Errorf("%d layers, %d tokens: took %d bytes, %d were announced", s.Layers, tokens, got, said)
+			}
+			if b.device.Info().Unified {
+				said += m.host
+			}
+			if got := b.WorkBytes(s, tokens); got != said {
+				t.Errorf("%d layers, %d tokens: got %d bytes, want %d", s.Layers, tokens, got, said)
+			}
+		}
+	}
+}
+
+// TestCheckShape: what the kernels cannot run is known without a runner.
+func TestCheckShape(t *testing.T) {
+	b := open(t, Options{})
+	s := moe.Shape{Layers: 1, Experts: 1024, DModel: 8, DHidden: 8, TopK: 64}
+	if err := b.CheckShape(s); err != nil {
+		t.Errorf("the largest shape: %v", err)
+	}
+	for _, bad := range []moe.Shape{
+		{Layers: 1, Experts: 1025, DModel: 8, DHidden: 8, TopK: 1},
+		{Layers: 1, Experts: 1024, DModel: 8, DHidden: 8, TopK: 65},
+	} {
+		if err := b.CheckShape(bad); err == nil {
+			t.Errorf("%d experts, top-%d: no error", bad.Experts, bad.TopK)
+		}
+		if _, err := b.NewRunner(moe.RunConfig{Shape: bad, Mode: moe.UFM, Slots: 1, MaxTokens: 1}); err == nil {
+			t.Errorf("%d experts, top-%d: a runner", bad.Experts, bad.TopK)
 		}
 	}
 }

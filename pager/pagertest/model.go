@@ -49,6 +49,9 @@ func (m *model) access(e pager.ExpertID) pager.Access {
 	}
 	old := pager.NoExpert
 	if !slices.Contains(m.slots, pager.NoExpert) {
+		if x, ok := m.policy.(pager.Expecter); ok {
+			x.Expect(e)
+		}
 		old = m.policy.Evict()
 	}
 	at := slices.Index(m.slots, old)

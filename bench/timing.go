@@ -1,0 +1,220 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"time"
+
+	"ufm/internal/hardware"
+	"ufm/moe"
+	"ufm/pager"
+)
+
+// timingRows are the rows an expert at which the kernels are measured.
+var timingRows = []int{1, 4, 11, 32, 128}
+
+const (
+	timingExperts = 8
+	timingFor     = 10 * time.Millisecond // of each measurement
+	timingRounds  = 3                     // of all measurements: what else runs comes and goes
+	timingMost    = time.Second / 2       // a step that takes longer ends its series
+)
+
+// MeasureTiming runs b's own kernels with everything resident and times them: what the
+// simulator's clock needs besides the ceilings. It takes some seconds.
+func MeasureTiming(ctx context.Context, b moe.Backend) (*hardware.Timing, error) {
+	t := &hardware.Timing{Copies: copiesOf(b)}
+	if t.Copies == hardware.ByCores {
+		t.Cores = runtime.GOMAXPROCS(0)
+	}
+	shape := moe.Shape{Layers: 1, Experts: timingExperts, TopK: 1, DModel: 2048, DHidden: 8192}
+	if d := b.Device(); d.Unified {
+		shape.DModel, shape.DHidden = 1024, 2048 // 16 MiB an expert: beyond the caches together
+	}
+	if err := timeLayer(ctx, b, shape, t); err != nil {
+		return nil, fmt.Errorf("bench: measure layers of %s: %w", b.Device().Name, err)
+	}
+	for shape.DType = range moe.BF16 + 1 {
+		rates, err := timeExperts(ctx, b, shape)
+		if err != nil {
+			return nil, fmt.Errorf("bench: measure %s experts of %s: %w",
+				shape.DType, b.Device().Name, err)
+		}
+		t.Experts = append(t.Experts, rates...)
+	}
+	return t, nil
+}
+
+// copiesOf tells what runs b's uploads.
+func copiesOf(b moe.Backend) hardware.Copies {
+	if b.Name() == "cpu" {
+		return hardware.ByCores
+	}
+	if q, ok := b.(interface{ CopyQueues() int }); ok && q.CopyQueues() == 0 {
+		return hardware.InTurn
+	}
+	return hardware.ByQueues
+}
+
+// timeLayer measures layers whose experts are next to nothing: with one token and with
+// many.
+func timeLayer(ctx context.Context, b moe.Backend, s moe.Shape, t *hardware.Timing) error {
+	const many = 512
+	s.Experts = 64
+	times, err := timeSteps(ctx, b, small(s), [][2]int{{1, 1}, {many, s.Experts}})
+	if err != nil {
+		return err
+	}
+	one, all := times[0], times[1]
+	t.LayerUs = microseconds(one.Compute)
+	t.TokenUs = max(0, microseconds(all.Compute-one.Compute)/many/(float64(s.DModel)/1000))
+	t.StepUs = microseconds(one.Wall - one.Compute)
+	return nil
+}
+
+// small is the shape with experts that are next to nothing.
+func small(s moe.Shape) moe.Shape {
+	s.DHidden = 8
+	return s
+}
+
+// timeExperts measures one storage type: what layers take longer than with experts that
+// are next to nothing.
+func timeExperts(
+	ctx context.Context, b moe.Backend, s moe.Shape,
+) (rates []hardware.ExpertRate, err error) {
+	var steps [][2]int
+	for _, rows := range timingRows {
+		steps = append(steps, [2]int{rows * s.Experts, s.Experts}, [2]int{rows, 1})
+	}
+	times, err := timeSteps(ctx, b, s, steps)
+	if err != nil {
+		return nil, err
+	}
+	layers, err := timeSteps(ctx, b, small(s), steps[:len(times)])
+	if err != nil {
+		return nil, err
+	}
+	rate := func(i, experts int) float64 {
+		took := max(times[i].Compute-layers[i].Compute, times[i].Compute/10)
+		return float64(s.ExpertBytes()) * float64(experts) / float64(took)
+	}
+	for i, rows := range timingRows[:len(times)/2] {
+		rates = append(rates, hardware.ExpertRate{
+			DType: s.DType.String(), Rows: float64(rows),
+			GBs: rate(2*i, s.Experts), OneGBs: rate(2*i+1, 1),
+		})
+	}
+	return rates, nil
+}
+
+// timeSteps times steps of so many tokens that go to so many experts. One that takes too
+// long ends the series with its pair.
+func timeSteps(
+	ctx context.Context, b moe.Backend, s moe.Shape, steps [][2]int,
+) (times []moe.StepTimes, err error) {
+	most := 0
+	for _, step := range steps {
+		most = max(most, step[0])
+	}
+	r, err := newTimed(ctx, b, s, most)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, r.close()) }()
+	for round := range timingRounds {
+		for i, step := range steps {
+			if round == 0 && i%2 == 0 && i > 0 && times[i-2].Compute > timingMost {
+				steps = steps[:i]
+				break
+			}
+			took, err := r.step(ctx, step[0], step[1])
+			if err != nil {
+				return nil, err
+			}
+			if round == 0 {
+				times = append(times, took)
+			} else if took.Compute < times[i].Compute {
+				times[i] = took
+			}
+		}
+	}
+	return times, nil
+}
+
+// timed runs steps whose routing it chooses.
+type timed struct {
+	shape  moe.Shape
+	runner moe.Runner
+	bank   moe.Bank
+	batch  moe.Batch
+	next   int
+}
+
+func newTimed(ctx context.Context, b moe.Backend, s moe.Shape, tokens int) (*timed, error) {
+	model, err := moe.NewSynthetic(s, 1)
+	if err != nil {
+		return nil, err
+	}
+	runner, err := b.NewRunner(moe.RunConfig{Shape: s, Mode: moe.Baseline, MaxTokens: tokens, Slots: s.Experts})
+	if err != nil {
+		return nil, err
+	}
+	r := &timed{shape: s, runner: runner}
+	if r.bank, err = b.NewBank(ctx, model, nil); err == nil {
+		err = runner.Attach(ctx, r.bank)
+	}
+	if err != nil {
+		return nil, errors.Join(err, r.close())
+	}
+	return r, nil
+}
+
+func (r *timed) close() error {
+	err := r.runner.Close()
+	if r.bank != nil {
+		err = errors.Join(err, r.bank.Close())
+	}
+	return err
+}
+
+// step times a step whose tokens go to so many experts in turn: the fastest of a few.
+func (r *timed) step(ctx context.Context, tokens, experts int) (best moe.StepTimes, err error) {
+	r.batch = moe.Batch{
+		Tokens: tokens, Phase: pager.Prefill, Routing: make([]uint32, tokens),
+		Input: moe.SyntheticInput(tokens, r.shape.DModel, 1),
+	}
+	for i := range r.batch.Routing {
+		r.batch.Routing[i] = uint32(i % min(experts, r.shape.Experts))
+	}
+	var start time.Time
+	for n := -1; n < 2 || n < 200 && time.Since(start) < timingFor; n++ {
+		if n == 0 {
+			start = time.Now() // the step before warmed up: kernels may be compiled late
+		}
+		if err := ctx.Err(); err != nil {
+			return best, err
+		}
+		r.batch.Step = r.next
+		r.next++
+		times, err := r.runner.Step(ctx, &r.batch)
+		if err != nil {
+			return best, err
+		}
+		r.batch.Input = nil
+		if !times.Timed {
+			times.Compute = times.Wall
+		}
+		if n == 0 || n > 0 && times.Compute < best.Compute {
+			best = times
+		}
+		if n >= 0 && times.Compute > timingMost {
+			break
+		}
+	}
+	return best, nil
+}
+
+func microseconds(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }

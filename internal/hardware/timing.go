@@ -1,0 +1,39 @@
+package hardware
+
+// Timing is what a time model needs besides the ceilings: how fast the backend's own
+// kernels are, which stay below what the device could do. It is measured by running
+// them with everything resident.
+type Timing struct {
+	Copies Copies `json:"copies"`
+	Cores  int    `json:"cores,omitempty"` // that compute and copies share
+	// LayerUs and TokenUs are the device's time for what a layer does besides its
+	// experts (router, grouping, combine): of any layer, and more for each token and
+	// thousand dimensions of the model.
+	LayerUs float64 `json:"layer_us"`
+	TokenUs float64 `json:"token_us"`
+	// StepUs is the host's time for a step beyond the device's.
+	StepUs  float64      `json:"step_us"`
+	Experts []ExpertRate `json:"experts"`
+}
+
+// Copies tells what runs uploads.
+type Copies string
+
+// The ways to copy.
+const (
+	// ByQueues: transfer queues of their own, beside the compute queue.
+	ByQueues Copies = "queues"
+	// InTurn: the compute queue itself, in turn with its kernels.
+	InTurn Copies = "in turn"
+	// ByCores: a thread that takes its time from the cores that compute.
+	ByCores Copies = "cores"
+)
+
+// ExpertRate is the speed of the expert kernels at a number of rows an expert, in 1e9
+// bytes of weights a second.
+type ExpertRate struct {
+	DType  string  `json:"dtype"`
+	Rows   float64 `json:"rows"`
+	GBs    float64 `json:"gb_s"`     // many experts in one dispatch
+	OneGBs float64 `json:"one_gb_s"` // a single expert in it; 0: as with many
+}

@@ -1,0 +1,132 @@
+//go:build cgo && linux
+
+package vulkan
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"ufm/internal/hardware"
+	"ufm/vk"
+)
+
+// plausible checks what both measurements tell.
+func plausible(t *testing.T, c hardware.Ceilings) {
+	t.Helper()
+	for name, v := range map[string]float64{
+		"read": c.ReadGBs, "link": c.LinkGBs, "f32": c.F32TFlops * 1000,
+	} {
+		if v < 0.05 || v > 1e6 {
+			t.Errorf("%s: got %g", name, v)
+		}
+	}
+}
+
+// TestMeasure expects plausible ceilings, and no more than limits need.
+func TestMeasure(t *testing.T) {
+	c, err := open(t, Options{}).Measure(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	plausible(t, c)
+	if c.Cramped || c.Link != nil || c.OverAllocation != "" {
+		t.Errorf("got %+v", c)
+	}
+}
+
+// TestMeasureAll expects every figure that this device can give, in the small: with a
+// limit on its memory the long measurement takes little time.
+func TestMeasureAll(t *testing.T) {
+	const limit = 17 << 20
+	b := open(t, Options{MemoryLimit: limit})
+	c, err := b.MeasureAll(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	plausible(t, c)
+	if now, peak := b.device.DeviceMemory(); now != 0 || peak == 0 || peak > limit {
+		t.Errorf("took %d bytes of device memory, %d are left over; the limit is %d", peak, now, limit)
+	}
+	if !c.Cramped {
+		t.Error("a measurement in 17 MiB must not be kept")
+	}
+	if n := len(c.Link); n != 5 || c.Link[0].Bytes != 64<<10 || c.Link[4].Bytes != 16<<20 {
+		t.Fatalf("got %+v, want sizes from 64 KiB to 16 MiB", c.Link)
+	}
+	for _, r := range c.Link {
+		busy := r.BusyGBs > 0.01 && r.BusyGBs < 1e4
+		if b.device.SingleQueue() {
+			busy = r.BusyGBs == 0
+		}
+		if !busy || min(r.UpGBs, r.OneQueueGBs, r.DownGBs) < 0.01 ||
+			max(r.UpGBs, r.OneQueueGBs, r.DownGBs) > 1e4 {
+			t.Errorf("got %+v", r)
+		}
+	}
+	for name, v := range map[string]float64{
+		"copy GB/s": c.CopyGBs, "back GB/s": c.LinkBackGBs, "submit and wait µs": c.SubmitWaitUs,
+	} {
+		if v < 0.01 || v > 1e6 {
+			t.Errorf("%s: got %g", name, v)
+		}
+	}
+	for name, i := range map[string]hardware.Import{
+		"anonymous": c.ImportAnonymous, "file": c.ImportFile,
+	} {
+		if (i.GBs > 0) == (i.Refused != "") {
+			t.Errorf("import of %s memory: got %+v, want a rate or a refusal", name, i)
+		}
+	}
+	if c.OverAllocation != "" {
+		t.Errorf("got %q, but a limit hides what the driver does", c.OverAllocation)
+	}
+}
+
+// TestBusyUploads: uploads beside compute have a rate where they have a queue of their own,
+// and none where they wait for the compute.
+func TestBusyUploads(t *testing.T) {
+	b := open(t, Options{MemoryLimit: 4 << 20})
+	p := newProbe(b, true)
+	err := errors.Join(p.open(vk.DeviceLocal), p.openHost())
+	defer func() {
+		if err := p.close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	if err != nil {
+		t.Fatal(err)
+	}
+	rate, err := p.busy(t.Context(), 1<<20, p.linkBytes, 10, 10)
+	if err != nil || (rate == 0) != b.device.SingleQueue() || rate > 1e4 {
+		t.Errorf("got %g GB/s, %v", rate, err)
+	}
+}
+
+// TestMeasureUnderTinyLimit: the limit leaves room for one workgroup's memory alone.
+func TestMeasureUnderTinyLimit(t *testing.T) {
+	c, err := open(t, Options{MemoryLimit: 100 << 10}).Measure(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	plausible(t, c)
+}
+
+func TestMeasureIsInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := open(t, Options{}).MeasureAll(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want that it was cancelled", err)
+	}
+}
+
+// TestHeatTakesNoDeviceMemory: a run that has filled its limit is heated, too.
+func TestHeatTakesNoDeviceMemory(t *testing.T) {
+	b := open(t, Options{MemoryLimit: 1})
+	if err := b.Heat(t.Context(), 1); err != nil {
+		t.Error(err)
+	}
+	if _, peak := b.device.DeviceMemory(); peak != 0 {
+		t.Errorf("took %d bytes", peak)
+	}
+}

@@ -1,0 +1,219 @@
+package sim
+
+import (
+	"ufm/internal/hardware"
+	"ufm/pager"
+)
+
+// clock is the time model: a virtual clock beside a pager, which follows the schedule of
+// a real backend. Everything is in nanoseconds since the start.
+//
+//	host      ─decide─┐submit                     wake┌─decide─
+//	compute           └──[hits 1]──[hits 2]···stall···[misses]─[tail]┘
+//	                        │ slots free              ↑
+//	transfer 0              └──[misses of chunk 1]────┘
+//	transfer 1                 └──waits──[misses of chunk 2]──
+//
+// A group costs the host one turn: it decides when the router's choice is there, submits
+// everything and sleeps until the next router has run, which is part of the tail. Hits
+// compute in chunks, so that slots which misses of the same group take are free early.
+// Misses are copied and computed in bundles; an upload into a slot waits for the compute
+// that last read it, and its queue then for the link, which all queues share. Where the
+// whole bank is resident a step is one submission.
+type clock struct {
+	*speeds
+	bytes int64 // of one expert
+
+	now      float64   // the host
+	compute  float64   // when the compute queue has done what it was given
+	queue    []float64 // likewise each transfer queue
+	link     float64   // when the link is free
+	next     int       // transfer queue
+	step     int       // the current one, or -1
+	read     []float64 // (slots): when the compute that last read a slot ends
+	written  []float64 // (slots): when the last upload into a slot ends
+	resident bool      // nothing is ever copied again
+
+	chunkOf []int32 // (slots): 1 + the first access of the chunk that uses it
+	mark    int32
+
+	many, one float64 // of the current group: the time of one expert among others and alone
+	times     Times
+}
+
+// Times is what passed on the clock, in nanoseconds.
+type Times struct {
+	Steps     []float64 // (steps) each from its start to its end
+	Compute   float64   // the compute queue was at work
+	Link      float64   // the link moved bytes at its rate
+	Stall     []float64 // (layers) the compute queue waited for an upload
+	Read      float64   // the weights that groups needed, at the read ceiling
+	Operation float64   // their operations, at the arithmetic ceiling
+}
+
+// Total is the time of all steps.
+func (t *Times) Total() float64 {
+	sum := 0.0
+	for _, s := range t.Steps {
+		sum += s
+	}
+	return sum
+}
+
+// Stalled is the stall of all layers.
+func (t *Times) Stalled() float64 {
+	sum := 0.0
+	for _, s := range t.Stall {
+		sum += s
+	}
+	return sum
+}
+
+func newClock(m *Machine, shape pager.Shape, slots int) (*clock, error) {
+	s, err := m.speeds()
+	if err != nil {
+		return nil, err
+	}
+	return &clock{
+		speeds: s, bytes: m.ExpertBytes, step: -1,
+		queue: make([]float64, queuesOf(s.copies)),
+		read:  make([]float64, slots), written: make([]float64, slots),
+		chunkOf: make([]int32, slots),
+		times:   Times{Stall: make([]float64, shape.Layers)},
+	}, nil
+}
+
+// begin starts a group whose tokens take so many rows together. full tells that the
+// whole bank is resident.
+func (c *clock) begin(g pager.Group, rows float64, full bool) {
+	n := float64(len(g.Experts))
+	c.many, c.one = c.expert(rows / n)
+	c.times.Read += n * c.speeds.read
+	c.times.Operation += rows * c.flop
+	if g.Step == c.step {
+		return
+	}
+	c.endStep()
+	c.step, c.resident = g.Step, full
+	c.times.Steps = append(c.times.Steps, -c.now)
+	c.now += c.speeds.step
+	if !full {
+		c.turnAround() // the first router runs alone
+	}
+}
+
+// endStep closes the step under way: the host learns of its end.
+func (c *clock) endStep() {
+	if c.step < 0 {
+		return
+	}
+	if c.resident {
+		c.turnAround()
+	}
+	c.times.Steps[len(c.times.Steps)-1] += c.now
+	c.step = -1
+}
+
+// sleep ends the host's turn after a group: it wakes when the next router has run.
+func (c *clock) sleep() {
+	if !c.resident {
+		c.turnAround()
+	}
+}
+
+// turnAround is the host's sleep until the compute queue is done.
+func (c *clock) turnAround() { c.now = max(c.now, c.compute) + c.turn }
+
+// group runs a plan whose hits come first, and what follows the experts of a layer.
+func (c *clock) group(layer int, plan pager.Plan, tail float64) {
+	c.compute = max(c.compute, c.now)
+	for first := 0; first < plan.Hits; {
+		last := endOfHits(plan, first)
+		c.computeChunk(layer, plan.Accesses[first:last])
+		first = last
+	}
+	chunk := missChunk(len(plan.Accesses)-plan.Hits, c.bytes)
+	for first := plan.Hits; first < len(plan.Accesses); {
+		last := c.endOfMisses(plan.Accesses, first, chunk)
+		c.upload(plan.Accesses[first:last])
+		c.computeChunk(layer, plan.Accesses[first:last])
+		first = last
+	}
+	c.compute += tail
+	c.times.Compute += tail
+}
+
+// computeChunk runs accesses as one dispatch, when their uploads are there.
+func (c *clock) computeChunk(layer int, accesses []pager.Access) {
+	start := c.compute
+	for _, a := range accesses {
+		start = max(start, c.written[a.Slot])
+	}
+	c.times.Stall[layer] += start - c.compute
+	took := max(c.one, float64(len(accesses))*c.many) + c.op
+	c.times.Compute += took
+	c.compute = start + took
+	for _, a := range accesses {
+		c.read[a.Slot] = c.compute
+	}
+}
+
+// upload copies accesses on the next transfer queue, or, without any, on the compute
+// queue.
+func (c *clock) upload(accesses []pager.Access) {
+	moving := float64(len(accesses)) * c.transfer
+	c.times.Link += moving
+	if len(c.queue) == 0 {
+		c.compute = max(c.compute, c.now) + moving
+		for _, a := range accesses {
+			c.written[a.Slot] = c.compute
+		}
+		return
+	}
+	c.next++
+	q := c.next % len(c.queue)
+	start := max(c.queue[q], c.now)
+	for _, a := range accesses {
+		start = max(start, c.read[a.Slot], c.written[a.Slot])
+	}
+	end := max(start+c.copyWait, c.link) + moving
+	c.link, c.queue[q] = end, end
+	for _, a := range accesses {
+		c.written[a.Slot] = end
+	}
+}
+
+// rewind forgets all uploads so far.
+func (c *clock) rewind() {
+	clear(c.queue)
+	clear(c.written)
+	c.now, c.compute, c.link, c.times.Link = 0, 0, 0, 0
+}
+
+// Upload starts a batch of prefetches; it makes clock a pager.Uploader. Misses are
+// copied when their plan is known.
+func (c *clock) Upload(batch []pager.Upload, prefetch bool) error {
+	if !prefetch {
+		return nil
+	}
+	accesses := make([]pager.Access, len(batch))
+	for i, u := range batch {
+		accesses[i] = pager.Access{Expert: u.Expert, Slot: u.Slot}
+	}
+	c.upload(accesses)
+	return nil
+}
+
+// Uploaded makes clock a pager.Progress.
+func (c *clock) Uploaded(s pager.Slot) bool { return c.written[s] <= c.now }
+
+// queuesOf is the number of transfer queues that are used.
+func queuesOf(copies hardware.Copies) int {
+	switch copies {
+	case hardware.ByQueues:
+		return 2
+	case hardware.ByCores:
+		return 1
+	}
+	return 0
+}

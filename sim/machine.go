@@ -1,0 +1,149 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"ufm/internal/hardware"
+)
+
+// Machine is what the time model's clock runs on: a device and the experts that it is
+// to run.
+type Machine struct {
+	Device      hardware.Ceilings
+	DType       string // of the weights: f32, f16 or bf16
+	ExpertBytes int64  // of one expert
+	ExpertFlops int64  // of one row in one expert
+	DModel      int
+}
+
+// What is assumed of a device that was not measured in full.
+const (
+	// Of an H100: a wait that puts the host's thread to sleep, and a barrier.
+	defaultTurnUs    = 34
+	defaultBarrierUs = 4.3
+	// The router's chain has this many dispatches, each with a barrier after it, and so
+	// has combine.
+	layerBarriers = 7
+	// An upload waits for the compute that frees its slot, which a queue notices late.
+	defaultCopyUs = 100
+)
+
+// speeds are a machine's figures in the clock's unit: nanoseconds.
+type speeds struct {
+	copies   hardware.Copies
+	cores    float64
+	turn     float64 // from the host's submit to its waking, without the device's work
+	op       float64 // the device's time between two pieces of compute
+	layer    float64 // of a layer besides its experts
+	token    float64 // likewise, more for each token
+	step     float64 // the host's, for a step
+	copyWait float64 // of a queue before a copy
+	transfer float64 // of one expert over the link, all queues at work
+	single   float64 // likewise over one queue
+	read     float64 // of one expert's weights at the read ceiling
+	flop     float64 // of one row in one expert at the arithmetic ceiling
+	kernels  []kernelSpeed
+}
+
+// kernelSpeed is the time for one expert with so many rows.
+type kernelSpeed struct{ rows, many, one float64 }
+
+func (m *Machine) speeds() (*speeds, error) {
+	d := &m.Device
+	if d.ReadGBs <= 0 || d.LinkGBs <= 0 || d.F32TFlops <= 0 {
+		return nil, fmt.Errorf("sim: hardware of %q: a ceiling is missing: read %g GB/s, "+
+			"link %g GB/s, f32 %g TFLOP/s", d.Device, d.ReadGBs, d.LinkGBs, d.F32TFlops)
+	}
+	if m.ExpertBytes <= 0 || m.ExpertFlops <= 0 {
+		return nil, errors.New("sim: time model: the size of an expert is not known")
+	}
+	size := float64(m.ExpertBytes)
+	s := &speeds{
+		copies: hardware.ByQueues, cores: 1,
+		turn: 1e3 * defaultTurnUs, op: 1e3 * defaultBarrierUs,
+		layer: 1e3 * defaultBarrierUs * layerBarriers, copyWait: 1e3 * defaultCopyUs,
+		read: size / d.ReadGBs, flop: float64(m.ExpertFlops) / (1e3 * d.F32TFlops),
+	}
+	if d.SubmitWaitUs > 0 {
+		s.turn = 1e3 * d.SubmitWaitUs
+	}
+	if d.BarrierUs > 0 {
+		s.op, s.layer = 1e3*d.BarrierUs, 1e3*d.BarrierUs*layerBarriers
+	}
+	all, one := linkRates(d, m.ExpertBytes)
+	s.transfer, s.single = size/all, size/one
+	if t := d.Timing; t != nil {
+		s.copies = t.Copies
+		s.layer, s.step = 1e3*t.LayerUs, max(0, 1e3*t.StepUs-s.turn) // one turn is always there
+		s.token = t.TokenUs * float64(m.DModel)
+		s.kernels = kernelSpeeds(t.Experts, m.DType, size)
+	}
+	if s.copies != hardware.ByQueues {
+		s.copyWait, s.op = 0, 0 // part of what was measured
+	}
+	if s.copies == hardware.ByCores {
+		s.turn, s.cores = 0, float64(max(1, d.Timing.Cores)) // the host is the device
+	}
+	return s, nil
+}
+
+// linkRates are the rates of uploads of one size on all transfer queues and on one:
+// those of the measured size that is nearest from below, or of the smallest.
+func linkRates(d *hardware.Ceilings, bytes int64) (all, one float64) {
+	all, one = d.LinkGBs, d.LinkGBs
+	for i, l := range d.Link {
+		if i > 0 && l.Bytes > bytes {
+			break
+		}
+		if l.UpGBs > 0 && l.OneQueueGBs > 0 {
+			all, one = l.UpGBs, l.OneQueueGBs
+		}
+	}
+	return all, one
+}
+
+// kernelSpeeds are the speeds of the kernels for one storage type, by rows.
+func kernelSpeeds(rates []hardware.ExpertRate, dtype string, size float64) []kernelSpeed {
+	var list []kernelSpeed
+	for _, r := range rates {
+		if r.DType != dtype || r.GBs <= 0 {
+			continue
+		}
+		k := kernelSpeed{rows: r.Rows, many: size / r.GBs}
+		k.one = k.many
+		if r.OneGBs > 0 {
+			k.one = max(k.many, size/r.OneGBs)
+		}
+		list = append(list, k)
+	}
+	slices.SortFunc(list, func(a, b kernelSpeed) int { return int(a.rows - b.rows) })
+	return list
+}
+
+// expert is the time for one expert with so many rows: among many in a dispatch, and
+// alone. Between measured numbers of rows it is interpolated, beyond them arithmetic
+// binds, and it grows with the rows.
+func (s *speeds) expert(rows float64) (many, one float64) {
+	ks := s.kernels
+	if len(ks) == 0 {
+		many = max(s.read, rows*s.flop)
+		return many, many
+	}
+	i := 0
+	for i < len(ks) && ks[i].rows < rows {
+		i++
+	}
+	switch {
+	case i == 0:
+		return ks[0].many, ks[0].one
+	case i == len(ks):
+		last := ks[i-1]
+		by := rows / last.rows
+		return last.many * by, last.one * by
+	}
+	a, b := ks[i-1], ks[i]
+	part := (rows - a.rows) / (b.rows - a.rows)
+	return a.many + part*(b.many-a.many), a.one + part*(b.one-a.one)
+}
