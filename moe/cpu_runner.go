@@ -38,7 +38,7 @@ func (b *cpuBackend) NewRunner(cfg RunConfig) (Runner, error) {
 	r, err := b.newRunner(cfg, 0, fmt.Sprintf("mode %s with %d slots and %d tokens",
 		cfg.Mode, cfg.Slots, cfg.MaxTokens))
 	if err != nil {
-		return nil, err // not a Runner that is nil inside
+		return nil, err // and not a nil runner in an interface that is not
 	}
 	return r, nil
 }
