@@ -14,8 +14,12 @@ import (
 // mayImport is the one direction of imports: each package and those of ours that it may
 // use, tests apart. "leaves" stands for everything below internal.
 var mayImport = map[string][]string{
-	"cmd/ufm":              {"bench", "sim", "moe", "moe/tiny", "moe/generate", "moe/vulkan", "pager", "vk", "leaves"},
+	"cmd/ufm":              {"bench", "bench/sweep", "bench/report", "bench/compare", "sim", "moe", "moe/tiny", "moe/generate", "moe/vulkan", "pager", "vk", "leaves"},
 	"bench":                {"sim", "moe", "moe/generate", "pager", "leaves"},
+	"bench/readme":         {"bench/report"},
+	"bench/sweep":          {"bench", "moe", "pager", "leaves"},
+	"bench/report":         {"bench", "bench/sweep", "leaves"},
+	"bench/compare":        {"bench", "bench/sweep"},
 	"sim":                  {"pager", "leaves"},
 	"moe":                  {"pager", "leaves"},
 	"moe/generate":         {"moe", "pager", "leaves"},

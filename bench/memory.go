@@ -88,7 +88,7 @@ func (e *MemoryError) Error() string {
 func (p MemoryPlan) Lines() []string {
 	row := func(what string, bytes int64, note string) string {
 		return strings.TrimRight(fmt.Sprintf("  %-28s %10s  %s", what,
-			humanize.IBytes(uint64(max(bytes, 0))), note), " ")
+			humanize.IBytes(uint64(bytes)), note), " ")
 	}
 	var lines []string
 	var sum int64
@@ -97,10 +97,15 @@ func (p MemoryPlan) Lines() []string {
 		sum += part.Bytes
 	}
 	slots := int64(p.Slots) * p.ExpertBytes
-	lines = append(lines,
-		row("expert slots", slots, fmt.Sprintf("%d of %d experts, %s each", p.Slots, p.Experts,
-			humanize.IBytes(uint64(p.ExpertBytes)))),
-		row("free", p.Device-sum-slots, ""),
-		row("device", p.Device, ""))
-	return lines
+	lines = append(lines, row("expert slots", slots, fmt.Sprintf("%d of %d experts, %s each",
+		p.Slots, p.Experts, humanize.IBytes(uint64(p.ExpertBytes)))))
+	switch left := p.Device - sum - slots; {
+	case p.Device == 0:
+		return lines // unknown
+	case left < 0:
+		lines = append(lines, row("missing", -left, ""))
+	default:
+		lines = append(lines, row("free", left, ""))
+	}
+	return append(lines, row("device", p.Device, ""))
 }

@@ -92,9 +92,9 @@ func (j *textJob) close() error {
 type textCell struct {
 	*textJob
 	slots    int
-	chunk    int // most tokens of a prefill step
 	requests requests
 	steps    map[pager.Phase][]moe.StepTimes // measured
+	tokens   map[pager.Phase][]int           // of those steps
 	report   *generate.Report
 	policy   string
 	peak     int64
@@ -102,7 +102,8 @@ type textCell struct {
 }
 
 func (j *textJob) run(ctx context.Context, budget Budget) ([]TextRow, error) {
-	c := &textCell{textJob: j, steps: map[pager.Phase][]moe.StepTimes{}}
+	c := &textCell{textJob: j,
+		steps: map[pager.Phase][]moe.StepTimes{}, tokens: map[pager.Phase][]int{}}
 	err := c.measure(ctx, budget)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
@@ -140,7 +141,8 @@ func (c *textCell) measure(ctx context.Context, budget Budget) (err error) {
 	if err != nil {
 		return err
 	}
-	c.chunk, c.slots, opts.Slots = cfg.Run.MaxTokens, plan.Slots, plan.Slots
+	c.slots, opts.Slots = plan.Slots, plan.Slots
+	opts.Resident = c.resident()
 	s, err := generate.New(c.backend, c.Model, opts)
 	if err != nil {
 		return err
@@ -159,11 +161,16 @@ func (c *textCell) measure(ctx context.Context, budget Budget) (err error) {
 		return err
 	}
 	measured := c.request(c.Seed, c.MaxTokens)
-	measured.Step = func(p pager.Phase, t moe.StepTimes) { c.steps[p] = append(c.steps[p], t) }
+	measured.Step = func(p pager.Phase, tokens int, t moe.StepTimes) {
+		c.steps[p], c.tokens[p] = append(c.steps[p], t), append(c.tokens[p], tokens)
+	}
 	c.report, err = s.Generate(ctx, measured, nil)
 	c.peak, c.nvml = s.DeviceBytes(), processMemory()
 	return err
 }
+
+// resident tells whether all experts fit: then they are there before the first token.
+func (c *textCell) resident() bool { return c.slots == c.Model.Shape().Paging().Universe() }
 
 // request asks for the continuation of a random prompt.
 func (c *textCell) request(seed uint64, tokens int) generate.Request {
@@ -208,7 +215,9 @@ func (c *textCell) row(p pager.Phase) TextRow {
 		Routing: routing, Seed: c.Seed, Phase: p.String(),
 		BankBytes: s.BankBytes(), Slots: c.slots, BudgetBytes: int64(c.slots) * s.ExpertBytes(),
 	}}
-	if c.policy != "" {
+	if c.resident() {
+		r.Mode = moe.Baseline.String()
+	} else if c.policy != "" {
 		r.Policy = &c.policy
 	}
 	return r
@@ -225,9 +234,13 @@ func (r TextRow) note() string {
 
 // complete accounts for both phases.
 func (c *textCell) complete(rows []TextRow) error {
-	uploads, err := fewestUploads(c.Model.Shape().Paging(), c.slots, c.requests.groups)
-	if err != nil {
-		return err
+	uploads := make([]int64, len(c.requests.groups))
+	if !c.resident() {
+		var err error
+		uploads, err = fewestUploads(c.Model.Shape().Paging(), c.slots, c.requests.groups)
+		if err != nil {
+			return err
+		}
 	}
 	for i, p := range []pager.Phase{pager.Prefill, pager.Decode} {
 		account := c.report.Prefill
@@ -293,13 +306,9 @@ func (c *textCell) measuredSteps(p pager.Phase) map[int]int {
 			steps = append(steps, g.Step)
 		}
 	}
-	tokens, left := map[int]int{}, c.PromptTokens
-	for _, step := range steps[len(steps)-len(c.steps[p]):] {
-		tokens[step] = 1
-		if p == pager.Prefill {
-			tokens[step] = min(c.chunk, left)
-			left -= c.chunk
-		}
+	tokens, sizes := map[int]int{}, c.tokens[p]
+	for i, step := range steps[len(steps)-len(sizes):] {
+		tokens[step] = sizes[i]
 	}
 	return tokens
 }

@@ -35,8 +35,12 @@ func (b *cpuBackend) NewRunner(cfg RunConfig) (Runner, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	return b.newRunner(cfg, 0, fmt.Sprintf("mode %s with %d slots and %d tokens",
+	r, err := b.newRunner(cfg, 0, fmt.Sprintf("mode %s with %d slots and %d tokens",
 		cfg.Mode, cfg.Slots, cfg.MaxTokens))
+	if err != nil {
+		return nil, err // and not a nil runner in an interface that is not
+	}
+	return r, nil
 }
 
 // newRunner makes a runner that takes more bytes than it needs itself. what is what

@@ -7,8 +7,8 @@ import (
 	"ufm/pager"
 )
 
-// Policies describes all that ParsePolicies takes, in alphabetical order: the policies
-// of package pager, the original's pager, and the bounds, which know the future.
+// Policies describes all that Options.Policy takes, in alphabetical order: the policies
+// of package pager, and the bounds belady and min, which know the future.
 func Policies() []pager.PolicyInfo {
 	list := append(pager.Policies(),
 		pager.PolicyInfo{
@@ -20,11 +20,6 @@ func Policies() []pager.PolicyInfo {
 			Name: "min", Cost: "O(log accesses)",
 			Evicts: "as belady, on single accesses, where it is exact; a bound, with flat replays only",
 			Source: "Mattson, Gecsei, Slutz and Traiger, IBM Systems Journal 1970",
-		},
-		pager.PolicyInfo{
-			Name: Published, Cost: "O(1)",
-			Evicts: "as lru; the original's pager: ascending order, each miss waited for",
-			Source: "Desbiens, Unified Fractal Memory v0.1.1, 2026",
 		})
 	slices.SortFunc(list, func(a, b pager.PolicyInfo) int { return strings.Compare(a.Name, b.Name) })
 	return list

@@ -20,8 +20,15 @@ const (
 	everyOne  = "all"
 )
 
-// arrayLRU decides as lru does, event for event, in half the time: replays take it.
-const arrayLRU = "arraylru"
+// SweepPolicies describes all that ParsePolicies takes: Policies and the original's
+// pager.
+func SweepPolicies() []pager.PolicyInfo {
+	return append(Policies(), pager.PolicyInfo{
+		Name: Published, Cost: "O(1)",
+		Evicts: "as lru; the original's pager: ascending order, each miss waited for",
+		Source: "Desbiens, Unified Fractal Memory v0.1.1, 2026",
+	})
+}
 
 var isParameter = regexp.MustCompile(`^[a-z0-9_]+=`)
 
@@ -70,7 +77,7 @@ func checkPolicy(spec string) error {
 }
 
 func allPolicies(flat bool) []string {
-	names := slices.DeleteFunc(pager.PolicyNames(), func(n string) bool { return n == arrayLRU })
+	names := slices.DeleteFunc(pager.PolicyNames(), func(n string) bool { return n == "arraylru" }) // lru again
 	if flat {
 		return append(names, belady, minimum)
 	}
@@ -79,11 +86,8 @@ func allPolicies(flat bool) []string {
 
 // replayed are the options that a policy of a list stands for.
 func replayed(spec string, slots int) Options {
-	switch spec {
-	case Published:
-		return Options{Policy: arrayLRU, Slots: slots, Order: pager.Ascending}
-	case "lru":
-		return Options{Policy: arrayLRU, Slots: slots}
+	if spec == Published {
+		return Options{Policy: "lru", Slots: slots, Order: pager.Ascending}
 	}
 	return Options{Policy: spec, Slots: slots}
 }

@@ -5,8 +5,15 @@
 //	r, err := sim.Replay(shape, groups, sim.Options{Policy: "nextuse", Slots: 96})
 //	fmt.Println(r.Stats.Hits, r.Stats.Uploads)
 //
-// Nothing is copied and no time passes: counts are exact, not modelled. All counts are
-// of experts. Functions may be called concurrently.
+// Nothing is copied: counts, of experts all of them, are exact. With a Machine a virtual
+// clock runs beside the pager, and says how long a real backend would have taken:
+//
+//	host      ─decide─┐submit                       wake┌─decide─
+//	compute           └─[hits 1]─[hits 2]···stall···[misses]┘
+//	transfer                └─[misses]──────────────┘
+//
+// That is modeled: docs/simulator.md has it beside measurements. A Sweep replays many
+// policies and pools on all cores. Functions may be called concurrently.
 package sim
 
 import (

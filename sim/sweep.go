@@ -63,13 +63,14 @@ type workload struct {
 	*Source
 	shape  pager.Shape
 	groups []pager.Group
-	tokens []int32 // by group; nil where there is no clock
+	tokens []int32          // by group; nil where there is no clock
+	flat   []pager.ExpertID // single accesses in place of groups
 }
 
 func (s *Sweep) workload(source *Source) *workload {
 	w := &workload{Source: source}
 	if s.Flat || s.Curve {
-		w.shape, w.groups = FlatGroups(source.Trace)
+		w.shape, w.flat = Accesses(source.Trace)
 		return w
 	}
 	w.shape, w.groups = Groups(source.Trace)
@@ -149,6 +150,15 @@ func (s *Sweep) cells() (cells []cell, notes []string, err error) {
 }
 
 func (s *Sweep) replay(c *cell) (Row, error) {
+	if s.Flat {
+		r, err := ReplayFlat(c.shape, c.flat, Options{Policy: c.policy, Slots: c.slots})
+		if err != nil {
+			return Row{}, err
+		}
+		row := newRow(c.workload, r.Slots, r.Stats)
+		row.Policy, row.Flat, row.Seed = r.Policy, true, s.Seed
+		return row, nil
+	}
 	opts := replayed(c.policy, c.slots)
 	opts.Machine, opts.Tokens, opts.Seed = s.Machine, c.tokens, s.Seed
 	if s.prefetches() {
@@ -162,9 +172,9 @@ func (s *Sweep) replay(c *cell) (Row, error) {
 		return Row{}, err
 	}
 	row := newRow(c.workload, r.Slots, r.Stats)
-	row.Policy, row.Flat, row.Seed = r.Policy, s.Flat, s.Seed
-	if c.policy == Published || c.policy == "lru" {
-		row.Policy = c.policy // not the array that decides alike
+	row.Policy, row.Seed = r.Policy, s.Seed
+	if c.policy == Published {
+		row.Policy = Published
 	}
 	if r.Times != nil {
 		row.time(r, s.Machine, c.Trace.Tokens())

@@ -6,7 +6,8 @@ import "ufm/pager"
 func (s *Sweep) curves() (rows []Row, notes []string, err error) {
 	for i := range s.Traces {
 		w := s.workload(&s.Traces[i])
-		misses, err := LRUCurve(w.shape, w.groups)
+		_, groups := FlatGroups(w.Trace)
+		misses, err := LRUCurve(w.shape, groups)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -21,7 +22,7 @@ func (s *Sweep) curves() (rows []Row, notes []string, err error) {
 		for _, note := range some {
 			notes = append(notes, w.Name+": "+note)
 		}
-		accesses := int64(len(w.groups))
+		accesses := int64(len(w.flat))
 		for _, slots := range sizes {
 			row := newRow(w, slots, pager.Stats{
 				Accesses: accesses, Hits: accesses - misses[slots], Misses: misses[slots],

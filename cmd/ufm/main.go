@@ -39,7 +39,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		OnUsageError:    usageFailed,
 		Action:          noCommand,
 		Commands: []*cli.Command{infoCommand(), runCommand(), simCommand(), traceCommand(),
-			generateCommand(), perplexityCommand(), synthCommand()},
+			benchCommand(), benchCellsCommand(), generateCommand(), perplexityCommand(), synthCommand()},
 	}
 	own(app.Commands)
 	return app

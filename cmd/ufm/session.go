@@ -10,6 +10,7 @@ import (
 	"ufm/internal/hardware"
 	"ufm/moe"
 	"ufm/moe/generate"
+	"ufm/pager"
 )
 
 // textFlags are what all commands have that run whole models.
@@ -72,6 +73,10 @@ func withSession(
 	budget, err := textBudget(c)
 	if err != nil {
 		return err
+	}
+	shape := m.model.Shape().Paging()
+	if _, err := pager.NewPolicy(opts.Policy, shape, shape.Universe()); err != nil {
+		return flagError("policy", err)
 	}
 	limit, err := memoryLimit(c)
 	if err != nil {

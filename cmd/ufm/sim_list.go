@@ -24,7 +24,7 @@ func listAction(c *cli.Context) error {
 	case "json":
 		e := json.NewEncoder(c.App.Writer)
 		e.SetIndent("", "  ")
-		return e.Encode(sim.Policies())
+		return e.Encode(sim.SweepPolicies())
 	default:
 		return usagef("--format %s: --list has table and json", format)
 	}
@@ -36,7 +36,7 @@ func listTable(w io.Writer) error {
 	t.Style().Format.Header = text.FormatDefault
 	t.SetColumnConfigs([]table.ColumnConfig{{Number: 2, WidthMax: 50}, {Number: 5, WidthMax: 40}})
 	t.AppendHeader(table.Row{"policy", "evicts", "an access", "parameters", "source"})
-	for _, p := range sim.Policies() {
+	for _, p := range sim.SweepPolicies() {
 		var parameters []string
 		for _, v := range p.Parameters {
 			parameters = append(parameters, fmt.Sprintf("%s=%s (%s to %s)",

@@ -24,8 +24,8 @@ type Request struct {
 	Stop []string // texts that end the answer, and are not part of it
 	// Token is called with each id as soon as it is chosen; may be nil.
 	Token func(id int32)
-	// Step is called with what each step of the model cost; may be nil.
-	Step func(p pager.Phase, t moe.StepTimes)
+	// Step is called with what each step of so many tokens cost; may be nil.
+	Step func(p pager.Phase, tokens int, t moe.StepTimes)
 }
 
 // validate lists what is wrong with r for a context of that many tokens.
@@ -116,22 +116,33 @@ func (a *answer) run(ctx context.Context) error {
 	return errors.Join(err, a.finish())
 }
 
+// warmStart is how many tokens at the prompt's end are a step of their own. The experts
+// that they need are the last that prefill touches, and those that decode will want: on
+// recorded traces the first 16 decoded tokens then hit 2 to 6 points more at 10 and 25 %
+// of the bank. It does not depend on the budget, so that all budgets give the same bits.
+const warmStart = 4
+
 // prefill reads the prompt, a chunk a step.
 func (a *answer) prefill(ctx context.Context, m *meter) error {
-	for chunk := range slices.Chunk(a.Prompt, a.cfg.Run.MaxTokens) {
+	for left := a.Prompt; len(left) > 0; {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		n := min(len(left), a.cfg.Run.MaxTokens)
+		if n == len(left) && n > warmStart {
+			n -= warmStart
+		}
 		var logits []float32
-		if m.tokens+len(chunk) == len(a.Prompt) {
+		if n == len(left) {
 			logits = a.logits
 		}
-		times, err := a.forward(ctx, pager.Prefill, chunk, logits)
+		times, err := a.forward(ctx, pager.Prefill, left[:n], logits)
 		if err != nil {
 			return err
 		}
-		m.add(len(chunk), times)
-		a.tell(pager.Prefill, times)
+		m.add(n, times)
+		a.tell(pager.Prefill, n, times)
+		left = left[n:]
 	}
 	return nil
 }
@@ -178,14 +189,14 @@ func (a *answer) next(ctx context.Context, m *meter, id int32) error {
 		return err
 	}
 	m.add(1, times)
-	a.tell(pager.Decode, times)
+	a.tell(pager.Decode, 1, times)
 	a.Session.prefetch.took(times, a.runner.Moved()-moved, a.runner.Stats().Misses-stats.Misses)
 	return nil
 }
 
-func (a *answer) tell(p pager.Phase, t moe.StepTimes) {
+func (a *answer) tell(p pager.Phase, tokens int, t moe.StepTimes) {
 	if a.Step != nil {
-		a.Step(p, t)
+		a.Step(p, tokens, t)
 	}
 }
 

@@ -111,8 +111,8 @@ func TestGreedyIsTheRecorded(t *testing.T) {
 func checkAccount(t *testing.T, r *Report, slots int) {
 	t.Helper()
 	p, d := r.Prefill, r.Decode
-	if p.Tokens != 32 || p.Steps != 2 || d.Tokens != 47 || d.Steps != 47 {
-		t.Errorf("got %d tokens in %d steps and %d in %d, want 32 in 2 and 47 in 47",
+	if p.Tokens != 32 || p.Steps != 3 || d.Tokens != 47 || d.Steps != 47 {
+		t.Errorf("got %d tokens in %d steps and %d in %d, want 32 in 3 and 47 in 47",
 			p.Tokens, p.Steps, d.Tokens, d.Steps)
 	}
 	if d.Hits+d.Misses != 47*4*4 || d.Uploads != d.Misses+d.Prefetches || r.Slots != slots {

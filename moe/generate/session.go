@@ -15,6 +15,7 @@ type Options struct {
 	Context  int      // most tokens of prompt and answer
 	Chunk    int      // most tokens of a prefill step; 0: DefaultChunk
 	Slots    int      // experts on the device, at most all
+	Resident bool     // all experts are uploaded before the first token, whatever Slots says
 	Policy   string   // what evicts; "": pager.DefaultPolicy
 	Prefetch Prefetch // of the next layer's experts
 	LinkGBs  float64  // rate of the link, by which PrefetchAuto decides; 0: unknown
@@ -55,6 +56,9 @@ func (o Options) Config(m moe.TextModel) (moe.TextConfig, error) {
 			Slots: min(o.Slots, m.Shape().Paging().Universe()),
 		},
 	}
+	if o.Resident {
+		cfg.Run.Mode, cfg.Run.Slots, cfg.Prefetch = moe.Baseline, m.Shape().Paging().Universe(), false
+	}
 	if o.Score {
 		cfg.Run.MaxTokens = max(1, min(cfg.Run.MaxTokens, scoredValues/c.Vocab))
 		cfg.Logits = cfg.Run.MaxTokens
@@ -91,11 +95,15 @@ func New(b moe.TextBackend, m moe.TextModel, opts Options) (*Session, error) {
 		name = pager.DefaultPolicy
 	}
 	shape := m.Shape().Paging()
-	if cfg.Run.Policy, err = pager.NewPolicy(name, shape, cfg.Run.Slots); err != nil {
+	policy, err := pager.NewPolicy(name, shape, cfg.Run.Slots)
+	if err != nil {
 		return nil, fmt.Errorf("generate: %w", err)
 	}
+	if !opts.Resident {
+		cfg.Run.Policy = policy
+	}
 	s := &Session{model: m, backend: b.Name(), device: b.Device(), cfg: cfg, opts: opts,
-		policy:   cfg.Run.Policy.Name(),
+		policy:   policy.Name(),
 		prefetch: prefetchSwitch{mode: opts.Prefetch, linkGBs: opts.LinkGBs}}
 	if opts.Events != nil {
 		s.log = pager.NewLog(opts.Events, pager.LogHeader{
