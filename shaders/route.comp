@@ -74,12 +74,20 @@ layout(push_constant, scalar) uniform Push {
 
 shared float partial[EACH * THREADS];
 shared float logit[EXPERTS];
+shared uint key[EXPERTS];
 shared uint chosen[TOP_K];
 shared float best;
 shared bool last;
 
+// order maps floats to integers of the same order, in which NaN has a place too: so ranks are
+// always a permutation, and what is chosen always exists.
+uint order(float v) {
+    const uint bits = v == 0.0 ? 0u : floatBitsToUint(v);
+    return (bits & 0x80000000u) != 0 ? ~bits : bits | 0x80000000u;
+}
+
 // better orders by logit, ties to the lower id.
-bool better(float a, uint ia, float b, uint ib) { return a > b || (a == b && ia < ib); }
+bool better(uint a, uint ia, uint b, uint ib) { return a > b || (a == b && ia < ib); }
 
 // reduce adds up n columns of partial sums; column c ends at c · THREADS.
 void reduce(uint n) {
@@ -99,13 +107,16 @@ void choose(Route r, uint plane) {
     const uint tid = gl_LocalInvocationID.x;
     FloatShared logits = FloatShared(r.logits);
     barrier();
-    for (uint e = tid; e < EXPERTS; e += THREADS) logit[e] = logits.v[plane * EXPERTS + e];
+    for (uint e = tid; e < EXPERTS; e += THREADS) {
+        logit[e] = logits.v[plane * EXPERTS + e];
+        key[e] = order(logit[e]);
+    }
     barrier();
     for (uint e = tid; e < EXPERTS; e += THREADS) {
-        const float own = logit[e];
+        const uint own = key[e];
         uint rank = 0;
-        for (uint j = 0; j < EXPERTS; j++) rank += better(logit[j], j, own, e) ? 1 : 0;
-        if (rank == 0) best = own;
+        for (uint j = 0; j < EXPERTS; j++) rank += better(key[j], j, own, e) ? 1 : 0;
+        if (rank == 0) best = logit[e];
         if (rank < TOP_K) chosen[rank] = e;
     }
     barrier();

@@ -13,6 +13,9 @@
 // compute queue, in chunks that wait for one another through two timelines and never
 // through the host.
 //
+// NewTextRunner runs whole language models: the same layers with attention, norms, embedding
+// and head around them, all on the device (files text_*.go).
+//
 // Experts lie in the host bank, in the slots and in the kernels in one layout
 // (moe.Layout), so an upload is a copy of contiguous bytes.
 package vulkan

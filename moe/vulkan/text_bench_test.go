@@ -108,6 +108,12 @@ func benchForward(b *testing.B, r *textRunner, position int, batch *moe.TextBatc
 }
 
 func benchDecode(b *testing.B, r *textRunner, m moe.TextModel, past int) {
+	r.Reset()
+	for ids := range slices.Chunk(benchIDs(past, m.Config().Vocab), r.cfg.MaxTokens) {
+		if _, err := r.Forward(b.Context(), &moe.TextBatch{IDs: ids}); err != nil {
+			b.Fatal(err)
+		}
+	}
 	batch := &moe.TextBatch{
 		IDs: []int32{5}, Phase: pager.Decode, Logits: make([]float32, m.Config().Vocab),
 	}
@@ -116,11 +122,12 @@ func benchDecode(b *testing.B, r *textRunner, m moe.TextModel, past int) {
 	b.ReportMetric(float64(layers+head)/wall/1e9, "weight-GB/s")
 }
 
-// benchPieces times the parts of a decoded token on the device, each for all layers.
+// benchPieces times the parts of a decoded token on the device, each for all layers. The
+// piece up-to-route has those before it and the route.
 func benchPieces(b *testing.B, r *textRunner) {
 	x := r.text
 	s := &x.sizes
-	x.position = 512 % s.context
+	x.position = s.context / 2 // that benchDecode has filled
 	x.begin(&moe.TextBatch{IDs: []int32{5}, Logits: make([]float32, s.Vocab)})
 	defer func() { x.position, x.batch = 0, nil }()
 	step := &moe.Batch{Tokens: 1, Phase: pager.Decode}
@@ -135,6 +142,7 @@ func benchPieces(b *testing.B, r *textRunner) {
 		}
 	}
 	m, k := x.dense, x.kernels
+	_, _, _, parts, _ := s.split(1, k.qkv.inputs, k.qkv.outputs)
 	pieces := []struct {
 		name   string
 		record func(*vk.Commands)
@@ -144,11 +152,11 @@ func benchPieces(b *testing.B, r *textRunner) {
 		{"qkv", layers(func(c *vk.Commands, l int) {
 			x.recordDense(c, &k.qkv, x.state(), 0, m.projected.Address(), m.qkv[l], 1)
 		})},
-		{"attention", layers(func(c *vk.Commands, l int) { x.recordAttendOne(c, l, 4) })},
+		{"attention", layers(func(c *vk.Commands, l int) { x.recordAttendOne(c, l, parts) })},
 		{"out", layers(func(c *vk.Commands, l int) {
 			x.recordDense(c, &k.out, m.attended, 0, m.added.Address(), m.out[l], 1)
 		})},
-		{"to-experts", layers(func(c *vk.Commands, l int) { x.recordRouter(c, step, l) })},
+		{"up-to-route", layers(func(c *vk.Commands, l int) { x.recordRouter(c, step, l) })},
 		{"experts", layers(func(c *vk.Commands, l int) { x.recordPlanned(c) })},
 		{"after", layers(func(c *vk.Commands, l int) { x.recordCombine(c, step, l) })},
 		{"head", func(c *vk.Commands) { x.recordHead(c, 0, 1) }},

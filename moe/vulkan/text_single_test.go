@@ -9,6 +9,7 @@ import (
 	"slices"
 	"testing"
 
+	"ufm/moe"
 	"ufm/vk"
 )
 
@@ -102,6 +103,34 @@ func TestRoute(t *testing.T) {
 		checkPlan(t, c.name, want, counts.Words()[:experts], position.Words(), tiles.Bytes(), c.push.Planned != 0)
 		if counter.Words()[0] != 0 {
 			t.Errorf("%s: counter: got %d, want 0", c.name, counter.Words()[0])
+		}
+	}
+}
+
+// TestRouteOfNaN expects experts that exist, each once, whatever the logits are: a wrong id
+// would be an address that is none.
+func TestRouteOfNaN(t *testing.T) {
+	b, m, bank := tinyText(t)
+	r := newText(t, b, m, bank, moe.TextConfig{
+		Run: moe.RunConfig{Mode: moe.Baseline, MaxTokens: 8}, Context: 8}).(*textRunner)
+	x := r.text
+	if err := x.runNow(t.Context(), func(c *vk.Commands) { // the norms
+		c.Fill(x.dense.vectors, 0, x.dense.vectors.Size(), poisonWord)
+		c.Barrier()
+	}); err != nil {
+		t.Fatal(err)
+	}
+	s := m.Shape()
+	for range 2 {
+		c := capture(m, []int32{1})
+		if _, err := r.Forward(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+		for i, e := range c.Experts {
+			token := c.Experts[i/s.TopK*s.TopK : i]
+			if int(e) >= s.Experts || slices.Contains(token, e) {
+				t.Fatalf("got experts %v", c.Experts)
+			}
 		}
 	}
 }
