@@ -125,6 +125,9 @@ func timeSteps(
 	}
 	defer func() { err = errors.Join(err, r.close()) }()
 	for round := range timingRounds {
+		if err := heat(ctx, b); err != nil {
+			return nil, err
+		}
 		for i, step := range steps {
 			if round == 0 && i%2 == 0 && i > 0 && times[i-2].Compute > timingMost {
 				steps = steps[:i]
