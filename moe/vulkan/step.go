@@ -98,6 +98,11 @@ func (r *runner) stepResident(ctx context.Context, b *moe.Batch) error {
 	if err := r.finish(ctx, value); err != nil {
 		return err
 	}
+	return r.requestAll(b)
+}
+
+// requestAll asks the pager for the groups of a step that has run.
+func (r *runner) requestAll(b *moe.Batch) error {
 	for l := range r.cfg.Shape.Layers {
 		if _, err := r.place.Request(r.group(b, l)); err != nil {
 			return err

@@ -24,6 +24,7 @@ type text struct {
 	kernels *textKernels
 	dense   *textMemory
 
+	recorded *ahead         // the next token's commands
 	position int            // tokens of the sequence
 	batch    *moe.TextBatch // under way
 	ahead    bool           // it prefetches
@@ -92,6 +93,10 @@ func (x *text) open(b *backend) (err error) {
 		return err
 	}
 	x.own(x.dense)
+	if x.recorded, err = newAhead(b.device, b.device.Compute()); err != nil {
+		return err
+	}
+	x.own(x.recorded)
 	x.kernels, err = b.textKernelsFor(x.sizes)
 	return err
 }
@@ -164,6 +169,9 @@ func (x *text) forward(ctx context.Context, b *moe.TextBatch) error {
 	run := x.forwardPaged
 	if x.resident() {
 		run = x.stepResident
+		if x.single() && x.settled {
+			run = x.forwardToken
+		}
 		ctx = context.WithoutCancel(ctx) // a token or a chunk: there is no point in between
 	}
 	if err := run(ctx, step); err != nil {

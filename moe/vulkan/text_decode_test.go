@@ -235,6 +235,7 @@ func TestTextRouting(t *testing.T) {
 
 // TestTextErrors checks that what is refused does no harm, and that Reset starts anew.
 func TestTextErrors(t *testing.T) {
+	skipSlow(t)
 	b, m, bank := tinyText(t)
 	cfg := moe.TextConfig{Run: moe.RunConfig{Shape: m.Shape(), Mode: moe.UFM, Slots: 9, MaxTokens: 32},
 		Context: 40, Logits: 32}

@@ -140,7 +140,9 @@ func (l *lab) dispatch(p *vk.Pipeline, push any, x, y, z int) {
 // hundred terms come to.
 func (l *lab) near(what string, got []float32, want []float64) {
 	l.t.Helper()
-	if d := moe.Compare(got[:len(want)], want, len(want)); !(d.NMSE <= 1e-12) {
+	d := moe.Compare(got[:len(want)], want, len(want))
+	l.t.Logf("%s: NMSE %.2g", what, d.NMSE)
+	if !(d.NMSE <= 1e-12) {
 		l.t.Errorf("%s: NMSE %g, largest error %g, want at most 1e-12", what, d.NMSE, d.MaxAbs)
 	}
 }
