@@ -174,7 +174,10 @@ func predictedTable(t *testing.T, path, device string, within float64) string {
 		if p.Error == nil || p.Slots == p.Layers*p.Experts {
 			continue
 		}
-		if math.Abs(*p.Error) > within {
+		// A policy that has changed since the rows were recorded decides otherwise: then
+		// the two times are not of the same work.
+		same := math.Abs(float64(*p.Replayed)/float64(*p.Uploads)-1) < 0.01
+		if same && math.Abs(*p.Error) > within {
 			t.Errorf("%s with %d experts of %s: predicted %.4g ms, measured %.4g: %s off",
 				p.Mode, p.Experts, p.DType, *p.PredictedMs, *p.MeasuredMs, signedPercent(*p.Error))
 		}
