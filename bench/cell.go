@@ -116,6 +116,7 @@ func (c *cell) open(ctx context.Context) (err error) {
 	c.runner, err = c.backend.NewRunner(moe.RunConfig{
 		Shape: c.shape, Mode: c.mode, Slots: c.slots, Policy: c.policy,
 		MaxTokens: c.Tokens, Observe: c.observe,
+		Exact: c.Activations != nil, // a recording's activations were not rounded
 	})
 	if err != nil {
 		return err
@@ -150,7 +151,7 @@ func (c *cell) prepare(ctx context.Context) error {
 		c.observer.Progress(c.mode.String()+" check", int64(i+1), int64(len(captures)))
 	}
 	var err error
-	if c.verdict, err = c.check.judge(ctx, c.mode, captures); err != nil {
+	if c.verdict, err = c.check.judge(ctx, c.mode, c.runner, captures); err != nil {
 		return err
 	}
 	if err := c.heat(ctx); err != nil {

@@ -26,8 +26,6 @@ func newFeed(s *Spec) *feed {
 	}
 	if s.Routing != nil {
 		f.batch.Routing = make([]uint32, f.shape.Layers*s.Tokens*f.shape.TopK)
-		// The experts do not depend on it, so one input serves all steps.
-		f.input = moe.SyntheticInput(s.Tokens, f.shape.DModel, s.Seed)
 	}
 	return f
 }
@@ -49,13 +47,22 @@ func (f *feed) next(step int) (*moe.Batch, error) {
 	case s.Routing != nil:
 		f.batch.Input = nil // it stays on the device
 		if step == 0 {
-			f.batch.Input = f.input
+			f.batch.Input = f.once()
 		}
 		return &f.batch, s.Routing.Fill(step, s.Tokens, f.batch.Routing)
 	default:
 		f.batch.Input = moe.SyntheticInput(s.Tokens, f.shape.DModel, s.Seed+uint64(step))
 	}
 	return &f.batch, nil
+}
+
+// once is the input of all steps where routing is generated: the experts do not depend
+// on it.
+func (f *feed) once() []float32 {
+	if f.input == nil {
+		f.input = moe.SyntheticInput(f.spec.Tokens, f.shape.DModel, f.spec.Seed)
+	}
+	return f.input
 }
 
 // cycle feeds each layer its recorded rows.

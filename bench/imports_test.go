@@ -14,10 +14,15 @@ import (
 // mayImport is the one direction of imports: each package and those of ours that it may
 // use, tests apart. "leaves" stands for everything below internal.
 var mayImport = map[string][]string{
-	"cmd/ufm":              {"bench", "sim", "moe", "moe/tiny", "moe/vulkan", "pager", "vk", "leaves"},
-	"bench":                {"sim", "moe", "pager", "leaves"},
+	"cmd/ufm":              {"bench", "bench/sweep", "bench/report", "bench/compare", "sim", "moe", "moe/tiny", "moe/generate", "moe/vulkan", "pager", "vk", "leaves"},
+	"bench":                {"sim", "moe", "moe/generate", "pager", "leaves"},
+	"bench/readme":         {"bench/report"},
+	"bench/sweep":          {"bench", "moe", "pager", "leaves"},
+	"bench/report":         {"bench", "bench/sweep", "leaves"},
+	"bench/compare":        {"bench", "bench/sweep"},
 	"sim":                  {"pager", "leaves"},
 	"moe":                  {"pager", "leaves"},
+	"moe/generate":         {"moe", "pager", "leaves"},
 	"moe/tiny":             {},
 	"moe/vulkan":           {"moe", "vk", "shaders", "pager", "leaves"},
 	"pager":                {},
@@ -29,6 +34,7 @@ var mayImport = map[string][]string{
 	"internal/kernel":      {},
 	"internal/kernel/gen":  {},
 	"internal/safetensors": {},
+	"internal/tokenizer":   {},
 	"internal/trace":       {"internal/safetensors"},
 }
 

@@ -58,7 +58,7 @@ func numericsOf(
 		return nil, err
 	}
 	runner, err := b.NewRunner(moe.RunConfig{
-		Shape: s, Mode: moe.UFM, Slots: s.Layers * s.Experts / 2, MaxTokens: 96,
+		Shape: s, Mode: moe.UFM, Slots: s.Layers * s.Experts / 2, MaxTokens: 96, Exact: true,
 	})
 	if err != nil {
 		return nil, err

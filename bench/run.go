@@ -115,23 +115,26 @@ func newJob(b moe.Backend, spec Spec, o Observer) (*job, error) {
 }
 
 // notes are what should be known at start.
-func (j *job) notes() []string {
+func (j *job) notes() []string { return PoolNotes(j.shape, j.slots, j.backend.Device()) }
+
+// PoolNotes are what should be known of a pool of so many slots before it is used.
+func PoolNotes(s moe.Shape, slots int, d moe.Device) []string {
 	var lines []string
-	if d := j.backend.Device(); d.Unified {
+	if d.Unified {
 		lines = append(lines, fmt.Sprintf(
 			"%s shares its memory with the host: paging gains nothing there", d.Name))
 	}
-	cycle := j.shape.Paging().TokenCycle()
+	cycle := s.Paging().TokenCycle()
 	switch {
-	case j.slots >= cycle:
-	case j.shape.Layers > 1:
+	case slots >= cycle:
+	case s.Layers > 1:
 		lines = append(lines, fmt.Sprintf("the pool of %d slots is below one token cycle of "+
 			"%d layers × top-%d = %d: plain LRU hits nothing when it decodes",
-			j.slots, j.shape.Layers, j.shape.TopK, cycle))
+			slots, s.Layers, s.TopK, cycle))
 	default:
 		lines = append(lines, fmt.Sprintf("the pool of %d slots is below top-%d: "+
 			"plain LRU hits at most %d of a token's %d experts",
-			j.slots, j.shape.TopK, j.slots, j.shape.TopK))
+			slots, s.TopK, slots, s.TopK))
 	}
 	return lines
 }

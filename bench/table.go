@@ -39,6 +39,9 @@ var tableColumns = []column[Row]{
 
 // writeTable leaves out columns that no row has a figure for.
 func writeTable[T any](w io.Writer, columns []column[T], rows []T) error {
+	if len(rows) == 0 {
+		return nil
+	}
 	t := table.NewWriter()
 	t.SetStyle(table.StyleLight)
 	t.Style().Format.Header = text.FormatDefault

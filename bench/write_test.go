@@ -121,7 +121,7 @@ func TestUnknownIsNull(t *testing.T) {
 
 func TestWriteNoRows(t *testing.T) {
 	for format, want := range map[string]string{
-		"json": "[]\n", "jsonl": "", "csv": strings.Join(columns(), ",") + "\n",
+		"json": "[]\n", "jsonl": "", "table": "", "csv": strings.Join(columns(), ",") + "\n",
 	} {
 		var b strings.Builder
 		if err := Write(&b, format, nil); err != nil || b.String() != want {

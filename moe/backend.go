@@ -52,6 +52,7 @@ type RunConfig struct {
 	Slots     int                // of the pool; Baseline and Naive choose their own
 	Policy    pager.Policy       // only UFM; nil: pager's default
 	MaxTokens int                // most tokens of a step
+	Exact     bool               // no kernel may round activations to 16 bits, not even for many rows
 	Poison    bool               // fill each slot with NaN before its upload: hazards become visible
 	Observe   func(*pager.Event) // called for each group, also by Baseline and Naive; may be nil
 }
@@ -125,6 +126,13 @@ type StepTimes struct {
 	Stall   time.Duration // the compute queue waited for an upload
 	Submits int
 	Waits   int
+}
+
+// Rounder is an optional ability of a Runner.
+type Rounder interface {
+	// Rounded reports whether activations were rounded to 16 bits in any step so far, as
+	// some kernels do for experts with many rows unless RunConfig.Exact says no.
+	Rounded() bool
 }
 
 // Runner runs steps of one model in one mode. One goroutine may use it at a time.

@@ -41,11 +41,12 @@ func TestConfigsOfTrained(t *testing.T) {
 	tinyWant.Architecture, tinyWant.NormTopK = "Qwen3MoeForCausalLM", true
 	tinyWant.Layers, tinyWant.DModel, tinyWant.Vocab, tinyWant.MaxPositions = 4, 128, 2048, 2048
 	tinyWant.Experts, tinyWant.TopK, tinyWant.DHidden, tinyWant.HeadDim = 64, 4, 32, 32
+	tinyWant.QueryKeyNorm = PerHead
 	tinyWant.NormEps, tinyWant.TiedEmbeddings, tinyWant.EndOfText = 1e-6, true, []int{0}
 
 	qwen.Architecture, qwen.NormTopK = "Qwen3MoeForCausalLM", true
 	qwen.Experts, qwen.TopK, qwen.DHidden = 16, 4, 40
-	qwen.HeadDim, qwen.NormEps = 24, 1e-6
+	qwen.HeadDim, qwen.NormEps, qwen.QueryKeyNorm = 24, 1e-6, PerHead
 
 	mixtral.Architecture, mixtral.NormTopK = "MixtralForCausalLM", true
 	mixtral.Experts, mixtral.TopK, mixtral.DHidden = 8, 2, 96
@@ -53,7 +54,7 @@ func TestConfigsOfTrained(t *testing.T) {
 
 	olmoe.Architecture, olmoe.KVHeads = "OlmoeForCausalLM", 4
 	olmoe.Experts, olmoe.TopK, olmoe.DHidden = 16, 4, 48
-	olmoe.EndOfText = []int{50279}
+	olmoe.EndOfText, olmoe.QueryKeyNorm = []int{50279}, WholeRow
 
 	for name, want := range map[string]Config{
 		tiny.Name: tinyWant, "qwen3_moe": qwen, "mixtral": mixtral, "olmoe": olmoe,

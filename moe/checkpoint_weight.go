@@ -22,16 +22,27 @@ type weight struct {
 
 // weight finds a matrix and checks how it is stored.
 func (s *shards) weight(tensor string, rows, cols int) (weight, error) {
+	return s.find(weight{tensor: tensor, rows: rows, cols: cols}, rows, cols)
+}
+
+// vector finds a tensor of one dimension, which is kept as one row.
+func (s *shards) vector(tensor string, n, _ int) (weight, error) {
+	return s.find(weight{tensor: tensor, rows: 1, cols: n}, n)
+}
+
+// find completes w if its tensor has that shape.
+func (s *shards) find(w weight, shape ...int) (weight, error) {
+	tensor := w.tensor
 	file := s.tensors[tensor]
 	if file == nil {
 		return weight{}, fmt.Errorf("%s: tensor %q is missing", s.listing, tensor)
 	}
 	t, _ := file.Tensor(tensor)
-	if !slices.Equal(t.Shape, []int64{int64(rows), int64(cols)}) {
-		return weight{}, fmt.Errorf("%s: tensor %q has shape %v, %s asks for [%d %d]",
-			file.Name(), tensor, t.Shape, configFile, rows, cols)
+	if !slices.EqualFunc(t.Shape, shape, func(a int64, b int) bool { return a == int64(b) }) {
+		return weight{}, fmt.Errorf("%s: tensor %q has shape %v, %s asks for %v",
+			file.Name(), tensor, t.Shape, configFile, shape)
 	}
-	w := weight{file: file, tensor: tensor, rows: rows, cols: cols}
+	w.file = file
 	switch t.DType {
 	case "F32":
 		w.dtype = F32
@@ -61,6 +72,26 @@ func (w weight) values() ([]float32, error) { // (rows, cols)
 	return v, nil
 }
 
+// raw reads the matrix as it is stored to dst.
+func (w weight) raw(dst []byte) error {
+	if err := w.file.Read(w.tensor, dst); err != nil {
+		return err
+	}
+	exp, carry, le := exponents[w.dtype], uint32(0), binary.LittleEndian
+	words := dst[:len(dst)&^3]
+	for i := 0; i < len(words); i += 4 {
+		carry |= le.Uint32(words[i:])&exp.mask + exp.one
+	}
+	if rest := dst[len(words):]; len(rest) > 0 { // the last of an odd number
+		carry |= uint32(le.Uint16(rest))&exp.mask + exp.one
+	}
+	if carry&exp.carry != 0 {
+		_, err := w.values() // tells which value it is
+		return err
+	}
+	return nil
+}
+
 func notFinite(v float32) bool { return v-v != 0 }
 
 // decode reads len(dst) little-endian values.
@@ -88,40 +119,19 @@ var exponents = [...]struct{ mask, one, carry uint32 }{
 }
 
 // transpose writes the matrix to dst, (cols, out) in the order of Layout.Index,
-// without touching dst's padding.
-//
-// That layout keeps pairs of 16-bit inputs together, as a row of the checkpoint does
-// too. So every dtype is transposed in words of 32 bits, an f32 or a pair:
-//
-//	row n:  | k=0 1 | k=2 3 | …      word j of row n  →  word j·out + n
-//
-// A block of rows at a time, so that the writes of a word's column are neighbours.
+// without touching dst's padding, a block of rows at a time.
 func (w weight) transpose(dst []byte, out int) error {
 	const blockRows = 64
-	le, exp := binary.LittleEndian, exponents[w.dtype]
-	rowBytes := w.cols * w.dtype.Size()
-	words := (rowBytes + 3) / 4
-	buf := make([]byte, min(blockRows, w.rows)*rowBytes+2) // +2: an odd last row's last word
-	carry := uint32(0)
+	rowBytes, finite := w.cols*w.dtype.Size(), true
+	buf := make([]byte, min(blockRows, w.rows)*rowBytes)
 	for first := 0; first < w.rows; first += blockRows {
 		rows := min(blockRows, w.rows-first)
 		if err := w.file.ReadAt(w.tensor, int64(first*rowBytes), buf[:rows*rowBytes]); err != nil {
 			return err
 		}
-		for j := range words {
-			keep := ^uint32(0)
-			if 4*j+4 > rowBytes {
-				keep = 0xffff // the pair's second half belongs to the next row
-			}
-			column := dst[4*(j*out+first):][:4*rows]
-			for n := range rows {
-				word := le.Uint32(buf[n*rowBytes+4*j:]) & keep
-				carry |= word&exp.mask + exp.one
-				le.PutUint32(column[4*n:], word)
-			}
-		}
+		finite = transposeRows(dst, buf[:rows*rowBytes], w.dtype, first, rows, out) && finite
 	}
-	if carry&exp.carry != 0 {
+	if !finite {
 		_, err := w.values() // tells which value it is
 		return err
 	}

@@ -21,12 +21,23 @@ type Config struct {
 	Heads          int
 	KVHeads        int
 	HeadDim        int
+	QueryKeyNorm   NormSpan
 	MaxPositions   int // 0: not stated
 	RopeTheta      float64
 	NormEps        float64
 	TiedEmbeddings bool
 	EndOfText      []int // token ids; empty: none
 }
+
+// NormSpan is what the RMSNorm of queries and keys goes over.
+type NormSpan uint8
+
+// The spans.
+const (
+	NoNorm   NormSpan = iota // Mixtral has no such norm
+	PerHead                  // Qwen3: each head by itself
+	WholeRow                 // OLMoE: all heads together
+)
 
 // Shape is the shape of the MoE layers if experts are stored as dtype.
 func (c Config) Shape(dtype DType) Shape {
@@ -38,27 +49,61 @@ func (c Config) Shape(dtype DType) Shape {
 type family struct {
 	architecture string
 	modelType    string
+	expertsField string // their number in config.json, as the family spells it
 	block        string // of the MoE layer in tensor names
 	gate         string // an expert's matrices in tensor names
 	up           string
 	down         string
 	moeHidden    bool // d_hidden is moe_intermediate_size, else intermediate_size
 	alwaysNorm   bool // the top-k weights add up to 1 whatever norm_topk_prob says
+	queryKeyNorm NormSpan
 	windowFlag   bool // sliding_window counts only where use_sliding_window is set
 	ropeTheta    float64
 	normEps      float64
 }
 
 var families = []*family{
-	{architecture: "Qwen3MoeForCausalLM", modelType: "qwen3_moe",
+	{architecture: "Qwen3MoeForCausalLM", modelType: "qwen3_moe", expertsField: "num_experts",
 		block: "mlp", gate: "gate_proj", up: "up_proj", down: "down_proj",
-		moeHidden: true, windowFlag: true, ropeTheta: 1e4, normEps: 1e-6},
-	{architecture: "MixtralForCausalLM", modelType: "mixtral",
+		moeHidden: true, queryKeyNorm: PerHead, windowFlag: true, ropeTheta: 1e4, normEps: 1e-6},
+	{architecture: "MixtralForCausalLM", modelType: "mixtral", expertsField: "num_local_experts",
 		block: "block_sparse_moe", gate: "w1", up: "w3", down: "w2",
 		alwaysNorm: true, ropeTheta: 1e6, normEps: 1e-5},
-	{architecture: "OlmoeForCausalLM", modelType: "olmoe",
+	{architecture: "OlmoeForCausalLM", modelType: "olmoe", expertsField: "num_experts",
 		block: "mlp", gate: "gate_proj", up: "up_proj", down: "down_proj",
-		ropeTheta: 1e4, normEps: 1e-5},
+		queryKeyNorm: WholeRow, ropeTheta: 1e4, normEps: 1e-5},
+}
+
+func familyOf(architecture string) *family {
+	for _, fam := range families {
+		if fam.architecture == architecture {
+			return fam
+		}
+	}
+	return nil
+}
+
+// fields is the config.json that says c, for matrices stored as t.
+func (c Config) fields(fam *family, t DType) map[string]any {
+	f := map[string]any{
+		"architectures": []string{c.Architecture}, "model_type": fam.modelType,
+		"hidden_act": "silu", "num_hidden_layers": c.Layers, "hidden_size": c.DModel,
+		"num_experts_per_tok": c.TopK, "norm_topk_prob": c.NormTopK, "vocab_size": c.Vocab,
+		"num_attention_heads": c.Heads, "num_key_value_heads": c.KVHeads, "head_dim": c.HeadDim,
+		"max_position_embeddings": c.MaxPositions, "rope_theta": c.RopeTheta,
+		"rms_norm_eps": c.NormEps, "tie_word_embeddings": c.TiedEmbeddings,
+		"torch_dtype": [...]string{F32: "float32", F16: "float16", BF16: "bfloat16"}[t],
+	}
+	f[fam.expertsField] = c.Experts
+	if len(c.EndOfText) > 0 {
+		f["eos_token_id"] = c.EndOfText
+	}
+	if fam.moeHidden {
+		f["moe_intermediate_size"] = c.DHidden
+	} else {
+		f["intermediate_size"] = c.DHidden
+	}
+	return f
 }
 
 // parseConfig reads a config.json. The error lists everything that is wrong with it.
@@ -94,11 +139,12 @@ func (f *configFields) family() (*family, error) {
 		}
 		supported = append(supported, fam.architecture)
 	}
+	field := "architectures"
 	if name == "" {
-		name = f.ModelType
+		field, name = "model_type", f.ModelType
 	}
-	return nil, fmt.Errorf("unknown architecture %q (supported: %s)",
-		name, strings.Join(supported, ", "))
+	return nil, fmt.Errorf("unknown architecture %q in %s (supported: %s)",
+		name, field, strings.Join(supported, ", "))
 }
 
 // config takes the fields over and notes those that are missing or contradict.
@@ -115,6 +161,7 @@ func (f *configFields) config(fam *family) Config {
 		Heads:          f.need("num_attention_heads", f.Heads),
 		MaxPositions:   orDefault(f.MaxPositions, 0),
 		RopeTheta:      f.ropeTheta(fam),
+		QueryKeyNorm:   fam.queryKeyNorm,
 		NormEps:        orDefault(f.NormEps, fam.normEps),
 		TiedEmbeddings: f.Tied,
 		EndOfText:      f.EndOfText,

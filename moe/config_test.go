@@ -56,7 +56,7 @@ func TestConfigSpellings(t *testing.T) {
 	} {
 		t.Run(test.fields, func(t *testing.T) {
 			want := Config{Architecture: qwen, Layers: 2, Experts: 3, TopK: 2, DModel: 8,
-				DHidden: 16, Vocab: 11, Heads: 1, KVHeads: 1, HeadDim: 8,
+				DHidden: 16, Vocab: 11, Heads: 1, KVHeads: 1, HeadDim: 8, QueryKeyNorm: PerHead,
 				RopeTheta: 1e4, NormEps: 1e-6}
 			test.change(&want)
 			got, _, err := parseConfig(changedConfig(t, qwen, test.fields))
@@ -100,10 +100,10 @@ func TestConfigRefused(t *testing.T) {
 		fields       string
 		want         says
 	}{
-		{"LlamaForCausalLM", `{}`, says{`unknown architecture "LlamaForCausalLM"`,
+		{"LlamaForCausalLM", `{}`, says{`unknown architecture "LlamaForCausalLM" in architectures`,
 			"supported: Qwen3MoeForCausalLM, MixtralForCausalLM, OlmoeForCausalLM"}},
 		{qwen, `{"architectures":null}`, says{`unknown architecture ""`}},
-		{qwen, `{"architectures":null, "model_type":"gpt2"}`, says{`architecture "gpt2"`}},
+		{qwen, `{"architectures":null, "model_type":"gpt2"}`, says{`architecture "gpt2" in model_type`}},
 		{qwen, `{"hidden_size":null, "num_local_experts":null, "vocab_size":null}`,
 			says{"hidden_size is missing", "num_experts is missing", "vocab_size is missing"}},
 		{qwen, `{"moe_intermediate_size":null}`, says{"moe_intermediate_size is missing"}},

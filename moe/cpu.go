@@ -35,6 +35,7 @@ type cpuBackend struct {
 	kernels *kernel.Set
 	limit   int64 // 0: none but the host's memory
 	used    int64 // by runners
+	pledged int64 // of that, what runners have yet to write to: the host still calls it free
 }
 
 func (b *cpuBackend) Name() string { return "cpu" }

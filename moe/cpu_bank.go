@@ -2,6 +2,7 @@ package moe
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"sync/atomic"
@@ -21,7 +22,7 @@ type HostMemoryError struct {
 
 func (e *HostMemoryError) Error() string {
 	return fmt.Sprintf("moe: bank of %s does not fit the host, which has %s available",
-		humanize.IBytes(uint64(e.Requested)), humanize.IBytes(uint64(e.Available)))
+		humanize.IBytes(uint64(e.Requested)), humanize.IBytes(uint64(max(e.Available, 0))))
 }
 
 // CheckHostMemory returns a *HostMemoryError if a bank of that size does not fit what
@@ -83,7 +84,7 @@ func (b *cpuBackend) NewBank(ctx context.Context, m Model, progress func(int64))
 	if err := s.Validate(); err != nil {
 		return nil, err
 	}
-	if err := CheckHostMemory(s.BankBytes()); err != nil {
+	if err := b.checkBank(s.BankBytes()); err != nil {
 		return nil, err
 	}
 	bank := &cpuBank{model: m, size: s.ExpertBytes(), arena: newMemory(s.BankBytes())}
@@ -91,6 +92,16 @@ func (b *cpuBackend) NewBank(ctx context.Context, m Model, progress func(int64))
 		return nil, fmt.Errorf("moe: fill bank: %w", err)
 	}
 	return bank, nil
+}
+
+// checkBank refuses a bank that the host has no memory for beside what is pledged.
+func (b *cpuBackend) checkBank(bytes int64) error {
+	err := CheckHostMemory(bytes + b.pledged)
+	var short *HostMemoryError
+	if errors.As(err, &short) {
+		return &HostMemoryError{Requested: bytes, Available: short.Available - b.pledged}
+	}
+	return err
 }
 
 func (b *cpuBank) Model() Model { return b.model }

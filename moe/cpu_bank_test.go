@@ -16,10 +16,10 @@ func TestCPUOutOfMemory(t *testing.T) {
 	if got := b.Device().MemBytes; got != limit {
 		t.Errorf("device memory: got %d, want the limit %d", got, limit)
 	}
-	_, err := b.NewRunner(RunConfig{Shape: s, Mode: Baseline, MaxTokens: 2})
+	none, err := b.NewRunner(RunConfig{Shape: s, Mode: Baseline, MaxTokens: 2})
 	var oom *OutOfMemoryError
-	if !errors.As(err, &oom) {
-		t.Fatalf("baseline: got %v, want out of memory", err)
+	if !errors.As(err, &oom) || none != nil {
+		t.Fatalf("baseline: got runner %v and %v, want none and out of memory", none, err)
 	}
 	if oom.Requested <= 64*s.ExpertBytes() || oom.Free != limit {
 		t.Errorf("baseline: got %+v, want more than %d requested and %d free",

@@ -143,16 +143,21 @@ func tileWidth(out, experts, rows, workers int) int {
 	return width
 }
 
-// crew is as many workers as are worth waking for so many multiply-adds: waking one
-// takes about as long as a hundred thousand.
+// crew is as many workers as are worth waking for so many multiply-adds.
 func (x *cpuExperts) crew(operations int) []*cpuWorker {
-	return x.workers[:min(len(x.workers), 1+operations/100_000)]
+	return x.workers[:min(len(x.workers), 1+operations/wakeFor)]
 }
+
+// wakeFor is how many multiply-adds take as long as waking a goroutine.
+const wakeFor = 100_000
 
 // matrix is one of an expert's, at a place of its data.
 func (x *cpuExperts) matrix(e resident, at int64, in, out int) kernel.Matrix {
-	storage := [...]kernel.Storage{F32: kernel.F32, F16: kernel.F16, BF16: kernel.BF16}
-	return kernel.Matrix{Data: e.data[at:], Storage: storage[x.layout.DType], In: in, Out: out}
+	return kernel.Matrix{Data: e.data[at:], Storage: storageOf(x.layout.DType), In: in, Out: out}
+}
+
+func storageOf(t DType) kernel.Storage {
+	return [...]kernel.Storage{F32: kernel.F32, F16: kernel.F16, BF16: kernel.BF16}[t]
 }
 
 // expand computes width hidden values, from n, of an expert's rows.

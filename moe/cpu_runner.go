@@ -20,6 +20,8 @@ type cpuRunner struct {
 	gates    [][]float32 // (layers)(experts, d_model)
 	bytes    int64       // of device memory
 	attached bool
+	// ahead is called when a group's copies have begun, to prefetch; it may be nil.
+	ahead func(b *Batch, layer int) error
 
 	given   []float32        // the last batch's input, as long as it was
 	input   []float32        // (max tokens, d_model padded): of this layer
@@ -33,33 +35,46 @@ func (b *cpuBackend) NewRunner(cfg RunConfig) (Runner, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	place, err := NewPlacement(cfg, nil)
+	r, err := b.newRunner(cfg, 0, fmt.Sprintf("mode %s with %d slots and %d tokens",
+		cfg.Mode, cfg.Slots, cfg.MaxTokens))
+	if err != nil {
+		return nil, err // and not a nil runner in an interface that is not
+	}
+	return r, nil
+}
+
+// newRunner makes a runner that takes more bytes than it needs itself. what is what
+// they are for.
+func (b *cpuBackend) newRunner(cfg RunConfig, more float64, what string) (*cpuRunner, error) {
+	background := newOverlap()
+	place, err := NewPlacement(cfg, background)
 	if err != nil {
 		return nil, err
 	}
-	slots := place.Slots()
-	if err := b.take(cfg, slots); err != nil {
+	slots, l := place.Slots(), NewLayout(cfg.Shape)
+	bytes, err := b.take(float64(slots)*float64(l.Bytes)+workBytes(cfg, b.threads)+more, what)
+	if err != nil {
 		return nil, err
 	}
-	s, l := cfg.Shape, NewLayout(cfg.Shape)
+	s := cfg.Shape
 	r := &cpuRunner{
-		backend: b,
-		cfg:     cfg,
-		place:   place,
-		pool:    newCPUPool(s, slots, cfg.Poison),
-		experts: newCPUExperts(s, cfg.MaxTokens, b.threads, b.kernels),
-		bytes:   int64(deviceBytes(cfg, slots, b.threads)),
-		given:   make([]float32, 0, cfg.MaxTokens*s.DModel),
-		input:   make([]float32, cfg.MaxTokens*l.In),
-		output:  make([]float32, cfg.MaxTokens*s.DModel),
-		ids:     make([]uint32, cfg.MaxTokens*s.TopK),
-		weights: make([]float32, cfg.MaxTokens*s.TopK),
-		group:   make([]pager.ExpertID, 0, s.Experts),
+		backend:  b,
+		cfg:      cfg,
+		place:    place,
+		delivery: background,
+		pool:     newCPUPool(s, slots, cfg.Poison),
+		experts:  newCPUExperts(s, cfg.MaxTokens, b.threads, b.kernels),
+		bytes:    bytes,
+		given:    make([]float32, 0, cfg.MaxTokens*s.DModel),
+		input:    make([]float32, cfg.MaxTokens*l.In),
+		output:   make([]float32, cfg.MaxTokens*s.DModel),
+		ids:      make([]uint32, cfg.MaxTokens*s.TopK),
+		weights:  make([]float32, cfg.MaxTokens*s.TopK),
+		group:    make([]pager.ExpertID, 0, s.Experts),
 	}
+	background.use(r.pool, slots, b.threads)
 	if cfg.Mode == Naive || cfg.Mode == Published {
 		r.delivery = newSerial(r.pool, cfg.Mode)
-	} else {
-		r.delivery = newOverlap(r.pool, slots, b.threads)
 	}
 	return r, nil
 }
@@ -79,30 +94,26 @@ func (cfg *RunConfig) validate() error {
 	return errors.Join(errs...)
 }
 
-// deviceBytes is what a runner takes: slots, gates and activations. As a float64 it
-// cannot overflow.
-func deviceBytes(cfg RunConfig, slots, threads int) float64 {
+// workBytes is what a runner takes beside its slots: gates and activations. As a float64
+// it cannot overflow.
+func workBytes(cfg RunConfig, threads int) float64 {
 	s, l := cfg.Shape, NewLayout(cfg.Shape)
 	tokens, pairs := float64(cfg.MaxTokens), float64(cfg.MaxTokens)*float64(s.TopK)
 	rows := tokens * float64(l.In+2*s.DModel)
 	rows += pairs * float64(2*l.In+l.Hidden+4)
 	scratch := float64(threads) * tokens * float64(2*scratchWidth(l))
 	gates := float64(s.Layers) * float64(s.Experts) * float64(s.DModel)
-	return float64(slots)*float64(l.Bytes) + 4*(rows+scratch+gates)
+	return 4 * (rows + scratch + gates)
 }
 
-// take books a runner's memory or tells that there is not enough.
-func (b *cpuBackend) take(cfg RunConfig, slots int) error {
-	need := int64(min(deviceBytes(cfg, slots, b.threads), math.MaxInt64/2))
+// take books memory or tells that there is not enough.
+func (b *cpuBackend) take(bytes float64, what string) (int64, error) {
+	need := int64(min(bytes, math.MaxInt64/2))
 	if free, known := b.free(need); known && need > free || need == math.MaxInt64/2 {
-		return &OutOfMemoryError{
-			What:      fmt.Sprintf("mode %s with %d slots and %d tokens", cfg.Mode, slots, cfg.MaxTokens),
-			Requested: need,
-			Free:      free,
-		}
+		return 0, &OutOfMemoryError{What: what, Requested: need, Free: free}
 	}
 	b.used += need
-	return nil
+	return need, nil
 }
 
 func (r *cpuRunner) Attach(ctx context.Context, b Bank) error {
@@ -154,6 +165,7 @@ func (r *cpuRunner) DeviceBytes() int64 { return r.bytes }
 
 func (r *cpuRunner) Close() error {
 	if r.backend != nil {
+		r.delivery.close()
 		r.backend.used -= r.bytes
 		r.backend, r.attached = nil, false
 		r.experts, r.delivery, r.pool.memory, r.pool.bank = nil, nil, nil, nil

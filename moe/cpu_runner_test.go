@@ -204,7 +204,7 @@ func TestCPUInputOfAllLayers(t *testing.T) {
 	const tokens = 50
 	s := Shape{Layers: 9, Experts: 4, DModel: 64, DHidden: 8, TopK: 1}
 	cfg := RunConfig{Shape: s, Mode: UFM, Slots: 4, MaxTokens: tokens}
-	need := int64(deviceBytes(cfg, 4, 1))
+	need := 4*s.ExpertBytes() + int64(workBytes(cfg, 1))
 	more := int64(4 * (s.Layers - 1) * tokens * s.DModel)
 	all := &Batch{Tokens: tokens, PerLayer: true, Input: SyntheticInput(s.Layers*tokens, s.DModel, 1)}
 	one := &Batch{Tokens: tokens, Input: all.Input[:tokens*s.DModel]}

@@ -8,9 +8,13 @@ import (
 
 // delivery brings the experts of a decided group to their slots.
 type delivery interface {
-	// run calls compute, as often as it likes, until each access of the plan was in one
-	// call. It returns how long computing had to wait for copies.
-	run(plan pager.Plan, compute func([]resident)) (stall time.Duration)
+	// start begins a group's copies.
+	start(plan pager.Plan)
+	// finish calls compute, as often as it likes, until each access of the plan that was
+	// started last was in one call. It returns how long computing had to wait for copies.
+	finish(plan pager.Plan, compute func([]resident)) (stall time.Duration)
+	// close waits for what is under way.
+	close()
 }
 
 // serial is the delivery of modes published and naive: one expert at a time, its copy
@@ -28,7 +32,11 @@ func newSerial(pool *cpuPool, mode Mode) *serial {
 	return d
 }
 
-func (d *serial) run(plan pager.Plan, compute func([]resident)) (stall time.Duration) {
+func (d *serial) start(pager.Plan) {}
+
+func (d *serial) close() {}
+
+func (d *serial) finish(plan pager.Plan, compute func([]resident)) (stall time.Duration) {
 	for _, a := range plan.Accesses {
 		start := time.Now()
 		if !a.Hit {

@@ -59,11 +59,18 @@ func (r *cpuRunner) layer(b *Batch, l int, times *StepTimes) error {
 	if err != nil {
 		return err
 	}
-	times.Stall += r.delivery.run(plan, func(ready []resident) {
+	r.delivery.start(plan)
+	if r.ahead != nil {
+		err = r.ahead(b, l)
+	}
+	times.Stall += r.delivery.finish(plan, func(ready []resident) {
 		start := time.Now()
 		r.experts.compute(ready)
 		times.Compute += time.Since(start)
 	})
+	if err != nil {
+		return err
+	}
 
 	start = time.Now()
 	each(r.experts.crew(len(ids)*s.DModel), tokens, func(_ *cpuWorker, t int) {

@@ -17,7 +17,11 @@
 // weighted sum in the order of the top-k. On one backend the result has the same
 // bits in every Mode, at every budget and under every policy.
 //
+// Whole language models run the same way: OpenText checks the weights around a
+// checkpoint's experts, NewSyntheticText makes a model of a real one's shapes, and a
+// backend that is a TextBackend makes a TextRunner of either, whose Forward appends
+// tokens to a sequence and gives their logits. The package's example does that.
+//
 // Sizes are bytes, times are time.Duration. A Model may be used concurrently; a
-// Backend, a Bank and a Runner by one goroutine at a time. The package runs no
-// attention and no dense layers.
+// Backend, a Bank and a Runner by one goroutine at a time.
 package moe

@@ -1,5 +1,7 @@
 package moe
 
+import "encoding/binary"
+
 // Layout places the matrices of one expert inside a slot; the arena and the pool
 // hold every expert in it, so that an upload is one copy of contiguous bytes.
 //
@@ -46,4 +48,34 @@ func (l Layout) Index(k, n, out int) int {
 		return k*out + n
 	}
 	return (k>>1)*2*out + 2*n + k&1
+}
+
+// transposeRows writes rows of a matrix in natural order, the first of which is row first,
+// to dst, (cols, out) in the order of Layout.Index. It tells whether all were finite.
+//
+// That layout keeps pairs of 16-bit inputs together, as a row in natural order does
+// too. So every dtype is transposed in words of 32 bits, an f32 or a pair:
+//
+//	row n:  | k=0 1 | k=2 3 | …      word j of row n  →  word j·out + n
+//
+// Of a block of rows the writes of a word's column are neighbours.
+func transposeRows(dst, natural []byte, t DType, first, rows, out int) (finite bool) {
+	le, exp, carry := binary.LittleEndian, exponents[t], uint32(0)
+	rowBytes := len(natural) / rows
+	for j := range rowBytes / 4 {
+		column := dst[4*(j*out+first):][:4*rows]
+		for n := range rows {
+			word := le.Uint32(natural[n*rowBytes+4*j:])
+			carry |= word&exp.mask + exp.one
+			le.PutUint32(column[4*n:], word)
+		}
+	}
+	if last := rowBytes &^ 3; last < rowBytes { // the first half of a pair; none follows it
+		for n := range rows {
+			word := uint32(le.Uint16(natural[n*rowBytes+last:]))
+			carry |= word&exp.mask + exp.one
+			le.PutUint32(dst[4*(last/4*out+first+n):], word)
+		}
+	}
+	return carry&exp.carry == 0
 }

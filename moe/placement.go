@@ -81,6 +81,15 @@ func (p *Placement) Stats() pager.Stats {
 	return p.stats
 }
 
+// Prefetch uploads experts ahead of the next group, as pager.Pager does. Where every
+// expert is resident, or the mode has no prefetch, it does nothing.
+func (p *Placement) Prefetch(experts []pager.ExpertID) error {
+	if p.pager == nil || p.mode != UFM || p.Full() {
+		return nil
+	}
+	return p.pager.Prefetch(experts)
+}
+
 // Request decides a group, as pager.Pager does.
 func (p *Placement) Request(g pager.Group) (pager.Plan, error) {
 	if p.pager != nil {

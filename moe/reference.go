@@ -33,6 +33,11 @@ const (
 // kernel layout. x is (tokens, d_model); ids, if choice is not ByRouter, are
 // (tokens, top_k). It reads each expert in use once and all cores take part.
 func Reference(m Model, layer int, x []float32, choice Choice, ids []uint32) (*LayerResult, error) {
+	return reference(m, layer, x, choice, ids)
+}
+
+func reference[F float32 | float64](m Model, layer int, x []F, choice Choice, ids []uint32) (
+	*LayerResult, error) {
 	s := m.Shape()
 	if len(x)%s.DModel != 0 {
 		return nil, fmt.Errorf("moe: input of %d values is no multiple of d-model %d", len(x), s.DModel)
@@ -81,7 +86,8 @@ func checkRouting(s Shape, ids []uint32, want int) error {
 }
 
 // referenceRouter fills in r's weights and, if the router chooses, its experts.
-func referenceRouter(s Shape, gate, x []float32, choice Choice, r *LayerResult) {
+func referenceRouter[F float32 | float64](s Shape, gate []float32, x []F, choice Choice,
+	r *LayerResult) {
 	p := make([]float64, s.Experts)
 	for t := range len(x) / s.DModel {
 		referenceLogits(gate, x[t*s.DModel:][:s.DModel], p)
@@ -103,14 +109,15 @@ func referenceRouter(s Shape, gate, x []float32, choice Choice, r *LayerResult) 
 	}
 }
 
-func referenceLogits(gate, x []float32, logits []float64) {
+func referenceLogits[F float32 | float64](gate []float32, x []F, logits []float64) {
 	for e := range logits {
 		logits[e] = dot64(gate[e*len(x):][:len(x)], x)
 	}
 }
 
 // referenceExperts computes every expert in use on its tokens' rows.
-func referenceExperts(m Model, layer int, x []float32, ids []uint32, products []float64) error {
+func referenceExperts[F float32 | float64](m Model, layer int, x []F, ids []uint32,
+	products []float64) error {
 	s := m.Shape()
 	users := make([][]int, s.Experts) // by expert: indexes into ids
 	for i, e := range ids {
@@ -138,7 +145,7 @@ func referenceExperts(m Model, layer int, x []float32, ids []uint32, products []
 }
 
 // referenceExpert computes one expert for one token.
-func referenceExpert(s Shape, w Matrices, x []float32, y []float64) {
+func referenceExpert[F float32 | float64](s Shape, w Matrices, x []F, y []float64) {
 	hidden := make([]float64, s.DHidden)
 	for n := range hidden {
 		up := dot64(w.Up[n*s.DModel:][:s.DModel], x)

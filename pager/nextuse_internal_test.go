@@ -205,7 +205,7 @@ func TestNextUseChance(t *testing.T) {
 			}
 			long := (float64(len(used)) + 8*prior) / (turns + 8)
 			hazard := float64(p.hazard.at(int64(turns+1-used[len(used)-1]))) / float64(one)
-			want = (6*hazard + 5*long + 5*recent/weight) / 16
+			want = (weightHazard*hazard + weightLong*long + weightRecent*recent/weight) / 16
 		}
 		if got := float64(p.chance(ExpertID(e))) / float64(one); math.Abs(got-want) > 1e-5 {
 			t.Errorf("expert %d: got chance %.6f, want %.6f", e, got, want)

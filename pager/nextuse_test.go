@@ -2,6 +2,7 @@ package pager_test
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"testing"
 
 	"ufm/pager"
@@ -99,6 +100,41 @@ func TestNextUseSurvivesSkippedLayers(t *testing.T) {
 	}
 	if s := p.Stats(); s.Hits+s.Misses != 200 {
 		t.Errorf("hits %d + misses %d, want 200", s.Hits, s.Misses)
+	}
+}
+
+// Where routing is uniform and independent, every policy that does not know the future
+// misses the same share of a group on average, 1 − slots/experts, and belady less.
+func TestNextUseOnUniformRouting(t *testing.T) {
+	shape := pager.Shape{Layers: 1, Experts: 384, TopK: 2}
+	const slots, steps, tokens = 256, 60, 512
+	rng := rand.New(rand.NewPCG(1, 0))
+	s := scenario{shape: shape, slots: slots}
+	expected := 0.
+	for step := range steps {
+		used := make([]bool, shape.Experts)
+		for range tokens * shape.TopK {
+			used[rng.IntN(shape.Experts)] = true
+		}
+		g := pager.Group{Step: step}
+		for e, is := range used {
+			if is {
+				g.Experts = append(g.Experts, shape.ID(0, e))
+			}
+		}
+		s.groups = append(s.groups, g)
+		if step == 0 {
+			expected += float64(len(g.Experts)) // the pool is empty
+		} else {
+			expected += float64(len(g.Experts)) * (1 - float64(slots)/float64(shape.Experts))
+		}
+	}
+	got := s.run(t, newPolicy(t, "nextuse", shape, slots), pager.ResidentFirst).stats.Misses
+	if float64(got) > 1.01*expected {
+		t.Errorf("got %d misses, any policy has %.0f on average", got, expected)
+	}
+	if best := s.run(t, newBelady(t, s), pager.ResidentFirst).stats.Misses; best >= got {
+		t.Errorf("belady: got %d misses, want fewer than %d", best, got)
 	}
 }
 

@@ -490,6 +490,8 @@ func newPlainPolicy(spec string, shape pager.Shape, slots int) pager.Policy {
 	case "layerlru":
 		return &plainLayerLRU{base}
 	case "lfu":
+		return &plainLFU{base, 32}
+	case "lfu:half=0":
 		return &plainLFU{base, 0}
 	case "lfu:half=3":
 		return &plainLFU{base, 3}

@@ -62,7 +62,7 @@ var registry = []policyKind{
 			Evicts: "the least sum of uses that fade with time",
 			Source: "Lee et al., LRFU, IEEE Transactions on Computers 2001",
 			Parameters: []Parameter{
-				whole("window", "turns of a layer in which a use fades to 1/e", 1, 1<<16, 128),
+				whole("window", "turns of a layer in which a use fades to 1/e", 1, 1<<16, 32),
 			},
 		},
 		func(name string, s Shape, slots int, a *arguments) Policy {
@@ -76,7 +76,7 @@ var registry = []policyKind{
 			Source: "Robinson and Devarakonda, SIGMETRICS 1990",
 			Parameters: []Parameter{
 				whole("half", "turns of a layer after which all counts are halved; 0: never",
-					0, 1<<20, 0),
+					0, 1<<20, 32),
 			},
 		},
 		func(name string, s Shape, slots int, a *arguments) Policy {

@@ -15,6 +15,7 @@ step() {
 before=$(git status --porcelain)
 
 step sh scripts/driver.sh
+step sh scripts/browser.sh
 step sh scripts/lint.sh
 step go test -race -timeout 8m ./...
 

@@ -13,6 +13,9 @@
 // memory, where all lanes of a split read the same address. Partial sums are added up in the
 // order of the splits, so that a row's result depends on nothing but its inputs.
 //
+// A tile's work grows with its rows, four by four: there is a loop for each number of quads,
+// so that one dispatch serves experts of few rows and of many.
+//
 // Built once for each storage type (F32, F16, BF16) and each product: UP_GELU (first
 // product of gelu), UP_SWIGLU (gate and up fused), DOWN (second product, no activation).
 #extension GL_GOOGLE_include_directive : require
@@ -99,12 +102,10 @@ vec4 sum(uint column) {
     return v;
 }
 
-void main() {
+// multiply adds up a tile of so many quads, which is the same in the whole workgroup.
+void multiply(const uint quads, Tile tile, bool inside) {
     const uint tid = gl_LocalInvocationID.x, lane = tid % LANES, split = tid / LANES;
     const uint n0 = gl_WorkGroupID.x * LANES * 4;
-    const Tile tile = Tiles(pc.tiles).v[pc.first + gl_WorkGroupID.y];
-    const uint quads = (tile.rows + 3) / 4;
-    const bool inside = n0 + lane * 4 < pc.outputs;
     Vec4In src = Vec4In(pc.src);
     WEIGHTS weight = WEIGHTS(tile.slot + pc.weight);
 #ifdef UP_SWIGLU
@@ -116,19 +117,11 @@ void main() {
 #else
     const uint kUnit = 2;
 #endif
-
-    [[unroll]] for (uint r = 0; r < ROWS; r++) {
-        acc[r] = vec4(0.0);
-#ifdef UP_SWIGLU
-        accGate[r] = vec4(0.0);
-#endif
-    }
     for (uint base = 0; base < pc.inputs; base += STAGED) {
         barrier();
-        for (uint i = tid; i < QUADS * STAGED; i += THREADS) {
+        for (uint i = tid; i < quads * STAGED; i += THREADS) {
             uint q = i / STAGED, k = base + i % STAGED;
-            bool there = q < quads && k < pc.inputs;
-            sh[i] = there ? src.v[(tile.quad + q) * pc.inputs + k] : vec4(0.0);
+            sh[i] = k < pc.inputs ? src.v[(tile.quad + q) * pc.inputs + k] : vec4(0.0);
         }
         barrier();
         for (uint at = split * STEP; at < STAGED; at += SPLITS * STEP) {
@@ -142,7 +135,7 @@ void main() {
             load(gate, from, stride, g);
 #endif
             [[unroll]] for (uint u = 0; u < STEP; u++) {
-                [[unroll]] for (uint q = 0; q < QUADS; q++) {
+                [[unroll]] for (uint q = 0; q < quads; q++) {
                     const vec4 x = sh[q * STAGED + at + u];
                     [[unroll]] for (uint i = 0; i < 4; i++) {
                         const uint r = 4 * q + i;
@@ -157,9 +150,29 @@ void main() {
             }
         }
     }
+}
+
+void main() {
+    const uint tid = gl_LocalInvocationID.x, lane = tid % LANES;
+    const uint n0 = gl_WorkGroupID.x * LANES * 4;
+    const Tile tile = Tiles(pc.tiles).v[pc.first + gl_WorkGroupID.y];
+    const uint quads = (tile.rows + 3) / 4;
+    const bool inside = n0 + lane * 4 < pc.outputs;
+
+    [[unroll]] for (uint r = 0; r < ROWS; r++) {
+        acc[r] = vec4(0.0);
+#ifdef UP_SWIGLU
+        accGate[r] = vec4(0.0);
+#endif
+    }
+    if (QUADS > 3 && quads == 4) multiply(4, tile, inside);
+    else if (QUADS > 2 && quads == 3) multiply(3, tile, inside);
+    else if (QUADS > 1 && quads == 2) multiply(2, tile, inside);
+    else multiply(1, tile, inside);
 
     Vec4Out dst = Vec4Out(pc.dst);
     [[unroll]] for (uint q = 0; q < QUADS; q++) {
+        if (q >= quads) break;
         vec4 y[(4 * LANES + THREADS - 1) / THREADS]; // outputs this thread finishes
 #ifdef UP_SWIGLU
         barrier();
@@ -173,7 +186,7 @@ void main() {
         barrier();
         [[unroll]] for (uint i = 0; i < y.length(); i++) {
             const uint column = i * THREADS + tid;
-            if (column < 4 * LANES && n0 + column < pc.outputs && q < quads) {
+            if (column < 4 * LANES && n0 + column < pc.outputs) {
                 vec4 v = sum(column);
 #ifdef UP_GELU
                 v = vec4(gelu(v.x), gelu(v.y), gelu(v.z), gelu(v.w));

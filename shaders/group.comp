@@ -16,13 +16,14 @@ layout(constant_id = 1) const uint MAX_EXPERTS = 128;
 
 const uint MAX_TILINGS = 8;
 
-// Plan is what the host knows of the expert kernels' tilings, ascending in rows. Tiling i
+// Plan is what the host knows of the expert kernels' tilings, ascending in from. Tiling i
 // has its tiles at i · maxTiles; dispatches are (product, tiling) of three words.
 layout(buffer_reference, scalar, buffer_reference_align = 8) readonly restrict buffer Plan {
     uint64_t tiles;
     uint64_t dispatches;
     uint tilings;
     uint maxTiles;
+    uint from[MAX_TILINGS]; // rows of the experts that it serves, at least
     uint rows[MAX_TILINGS];
     uint groups[2 * MAX_TILINGS]; // (product, tiling): workgroups that cover the outputs
 };
@@ -57,16 +58,13 @@ shared uint quadOf[MAX_EXPERTS]; // the expert's first quad
 shared uint tiling[MAX_EXPERTS]; // which tiling serves the expert
 shared uint tiles[MAX_EXPERTS];  // how many of its tiles the expert takes
 shared uint tileRows[MAX_TILINGS];
+shared uint tileFrom[MAX_TILINGS];
 
-// tilingFor is profile.class of the host: the smallest tiling that holds all rows; beyond
-// the largest, the one below it if it takes no more tiles.
+// tilingFor is profile.class of the host.
 uint tilingFor(uint rows, uint tilings) {
-    for (uint i = 0; i < tilings; i++)
-        if (rows <= tileRows[i]) return i;
-    const uint last = tilings - 1;
-    if (last == 0) return last;
-    const uint a = tileRows[last - 1], b = tileRows[last];
-    return (rows + a - 1) / a <= (rows + b - 1) / b ? last - 1 : last;
+    uint i = tilings - 1;
+    while (i > 0 && rows < tileFrom[i]) i--;
+    return i;
 }
 
 // sizeDispatches adds up the tiles of each tiling.
@@ -100,7 +98,10 @@ void main() {
     uint tilings = 0; // loads stay out of loop conditions: validation cannot instrument them
     if (planned) {
         tilings = Plan(pc.plan).tilings;
-        if (tid < MAX_TILINGS) tileRows[tid] = Plan(pc.plan).rows[tid];
+        if (tid < MAX_TILINGS) {
+            tileRows[tid] = Plan(pc.plan).rows[tid];
+            tileFrom[tid] = Plan(pc.plan).from[tid];
+        }
     }
     for (uint e = tid; e < pc.experts; e += THREADS) count[e] = 0;
     for (uint r = tid; r < 4 * pc.quads; r += THREADS) UintOut(pc.rows).v[r] = NO_TOKEN;

@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -27,30 +28,70 @@ type Variant struct {
 	Name    string
 	Source  string
 	Defines []string
+	Matrix  bool // uses cooperative matrices of bfloat16, which few compilers know
 }
 
 // Variants lists every module, in the order of the manifest.
 func Variants() []Variant {
-	v := []Variant{
-		{"gate", "gate.comp", nil},
-		{"topk", "topk.comp", nil},
-		{"group", "group.comp", nil},
-		{"gather", "gather.comp", nil},
-		{"combine", "combine.comp", nil},
-		{"read", "read.comp", nil},
-		{"flops", "flops.comp", nil},
+	var v []Variant
+	for _, name := range []string{"gate", "topk", "group", "gather", "combine", "read", "flops"} {
+		v = append(v, plain(name, name+".comp"))
 	}
 	for _, product := range []string{"up_gelu", "up_swiglu", "down"} {
 		for _, dtype := range []string{"f32", "f16", "bf16"} {
-			v = append(v, Variant{product + "_" + dtype, "expert.comp",
-				[]string{strings.ToUpper(product), strings.ToUpper(dtype)}})
+			name := product + "_" + dtype
+			defines := []string{strings.ToUpper(product), strings.ToUpper(dtype)}
+			v = append(v, plain(name, "expert.comp", defines...))
+			v = append(v, matrixVariants(name, dtype, defines)...)
 		}
+	}
+	for _, dtype := range []string{"f32", "f16", "bf16"} {
+		v = append(v,
+			plain("dense_"+dtype, "dense.comp", strings.ToUpper(dtype)),
+			plain("embed_"+dtype, "residual.comp", "EMBED", strings.ToUpper(dtype)))
+	}
+	return append(v,
+		plain("add_attention", "residual.comp", "ATTENTION"),
+		plain("add_experts", "residual.comp", "EXPERTS"),
+		plain("rope", "rope.comp"), plain("attend", "attend.comp"),
+		plain("attend_one", "attend.comp", "ONE"),
+		plain("merge", "merge.comp"), plain("route", "route.comp"))
+}
+
+// plain is a variant that every compiler knows.
+func plain(name, source string, defines ...string) Variant {
+	return Variant{Name: name, Source: source, Defines: defines}
+}
+
+// matrixVariants are those of matrix.comp for one product: matrix16_NAME and so on, by the
+// rows of a tile; rounded64_NAME rounds activations to bfloat16.
+func matrixVariants(name, dtype string, defines []string) (v []Variant) {
+	add := func(prefix string, rows int, more ...string) {
+		more = append(more, fmt.Sprint("BLOCKS=", rows/16))
+		v = append(v, Variant{
+			Name: fmt.Sprintf("%s%d_%s", prefix, rows, name), Source: "matrix.comp",
+			Defines: slices.Concat(defines, more), Matrix: true,
+		})
+	}
+	add("matrix", 64)
+	if dtype == "bf16" { // with few rows of the others, expert.comp is faster
+		add("matrix", 16)
+	}
+	if dtype != "f32" {
+		add("matrix", 32)
+		add("rounded", 64, "ROUNDED")
 	}
 	return v
 }
 
-// Flags are the compiler's, for every variant.
-func Flags() []string { return []string{"--target-env=vulkan1.2", "-O"} }
+// Flags are the compiler's for v. Its optimizer is not to be trusted with cooperative
+// matrices.
+func (v Variant) Flags() []string {
+	if v.Matrix {
+		return []string{"--target-env=vulkan1.2"}
+	}
+	return []string{"--target-env=vulkan1.2", "-O"}
+}
 
 // Code returns the SPIR-V of a variant. An unknown name is a broken build: it panics.
 func Code(name string) []byte {
@@ -63,16 +104,16 @@ func Code(name string) []byte {
 
 // Manifest tells what the committed SPIR-V was made from.
 type Manifest struct {
-	Compiler string           `json:"compiler"` // first line of its version
-	Flags    []string         `json:"flags"`
-	Modules  map[string]Entry `json:"modules"`
+	Modules map[string]Entry `json:"modules"`
 }
 
 // Entry is one module of the manifest. Hashes are SHA-256 in hexadecimal.
 type Entry struct {
-	Source  string   `json:"source"` // of the source followed by common.glsl
-	Defines []string `json:"defines,omitempty"`
-	Code    string   `json:"code"`
+	Source   string   `json:"source"` // of the source followed by common.glsl
+	Defines  []string `json:"defines,omitempty"`
+	Flags    []string `json:"flags"`
+	Compiler string   `json:"compiler"` // first line of its version
+	Code     string   `json:"code"`
 }
 
 // ReadManifest returns the committed manifest.

@@ -9,10 +9,17 @@ import (
 	"ufm/sim"
 )
 
-func reportRate(b *testing.B, accesses int64) {
-	seconds := b.Elapsed().Seconds()
-	b.ReportMetric(float64(accesses)/seconds/1e6, "Maccesses/s")
-	b.ReportMetric(seconds*1e9/float64(accesses), "ns/access")
+// rate reports accesses per second, and the processor time of one: start before the
+// loop, report after it.
+type rate struct{ before float64 }
+
+func startRate() rate { return rate{cpuSeconds()} }
+
+func (r rate) report(b *testing.B, accesses int64) {
+	b.ReportMetric(float64(accesses)/b.Elapsed().Seconds()/1e6, "Maccesses/s")
+	if used := cpuSeconds() - r.before; used > 0 {
+		b.ReportMetric(used*1e9/float64(accesses), "cpu-ns/access")
+	}
 }
 
 // Whole groups, as a real run asks for them.
@@ -20,7 +27,7 @@ func BenchmarkReplay(b *testing.B) {
 	shape, groups := decoded(b, tiny)
 	for _, policy := range []string{"lru", "nextuse", "belady"} {
 		b.Run("policy="+policy+"/slots=64", func(b *testing.B) {
-			accesses := int64(0)
+			accesses, rate := int64(0), startRate()
 			b.ReportAllocs()
 			for b.Loop() {
 				r, err := sim.Replay(shape, groups, sim.Options{Policy: policy, Slots: 64})
@@ -29,7 +36,7 @@ func BenchmarkReplay(b *testing.B) {
 				}
 				accesses += r.Stats.Accesses
 			}
-			reportRate(b, accesses)
+			rate.report(b, accesses)
 		})
 	}
 }
@@ -53,7 +60,7 @@ func BenchmarkReplayFlat(b *testing.B) {
 	for _, policy := range sim.Policies() {
 		b.Run("policy="+policy.Name+"/slots=64", func(b *testing.B) {
 			b.ReportAllocs()
-			total := int64(0)
+			total, rate := int64(0), startRate()
 			for b.Loop() {
 				r, err := sim.ReplayFlat(shape, accesses, sim.Options{Policy: policy.Name, Slots: 64})
 				if err != nil {
@@ -61,7 +68,7 @@ func BenchmarkReplayFlat(b *testing.B) {
 				}
 				total += r.Stats.Accesses
 			}
-			reportRate(b, total)
+			rate.report(b, total)
 		})
 	}
 }
@@ -69,6 +76,7 @@ func BenchmarkReplayFlat(b *testing.B) {
 // Six policies at eight sizes, on as many cores as there are.
 func BenchmarkSweepFlat(b *testing.B) {
 	shape, accesses := rotated(b)
+	rate := startRate()
 	type cell struct {
 		policy string
 		slots  int
@@ -95,5 +103,5 @@ func BenchmarkSweepFlat(b *testing.B) {
 		close(cells)
 		workers.Wait()
 	}
-	reportRate(b, int64(b.N*48*len(accesses)))
+	rate.report(b, int64(b.N*48*len(accesses)))
 }

@@ -112,13 +112,13 @@ func TestLRUCurveErrors(t *testing.T) {
 
 func BenchmarkLRUCurve(b *testing.B) {
 	shape, groups := sim.FlatGroups(load(b, tiny))
-	accesses := 0
+	accesses, rate := int64(0), startRate()
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := sim.LRUCurve(shape, groups); err != nil {
 			b.Fatal(err)
 		}
-		accesses += len(groups)
+		accesses += int64(len(groups))
 	}
-	b.ReportMetric(float64(accesses)/b.Elapsed().Seconds()/1e6, "Maccesses/s")
+	rate.report(b, accesses)
 }

@@ -81,6 +81,9 @@ func TestReplayFlatEqualsReplay(t *testing.T) {
 	_, accesses := sim.Accesses(load(t, qwen))
 	groups, accesses = groups[:12000], accesses[:12000]
 	for _, p := range sim.Policies() {
+		if p.Name == sim.Published {
+			continue // an order of groups, which single accesses do not have
+		}
 		opts := sim.Options{Policy: p.Name, Slots: 300, From: 5000}
 		got, err := sim.ReplayFlat(shape, accesses, opts)
 		if err != nil {

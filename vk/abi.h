@@ -84,6 +84,7 @@ enum {
     S_MAINTENANCE_4_FEATURES = 1000413000,
     S_MAINTENANCE_4_PROPERTIES = 1000413001,
     S_COOPERATIVE_MATRIX_FEATURES = 1000506000,
+    S_COOPERATIVE_MATRIX_PROPERTIES = 1000506001,
 };
 
 /* Flags. */
@@ -253,6 +254,15 @@ typedef struct { CHAIN; VkBool32 has[1]; } VkPhysicalDeviceMaintenance4Features;
 typedef struct { CHAIN; VkBool32 has[2]; } VkPhysicalDeviceSubgroupSizeControlFeatures;
 typedef struct { CHAIN; VkBool32 has[2]; } VkPhysicalDeviceCooperativeMatrixFeaturesKHR;
 typedef struct { CHAIN; VkBool32 has[3]; } VkPhysicalDeviceShaderBfloat16FeaturesKHR;
+
+enum { SCOPE_SUBGROUP = 3 };
+typedef struct {
+    CHAIN;
+    uint32_t MSize, NSize, KSize;
+    int32_t AType, BType, CType, ResultType;
+    VkBool32 saturatingAccumulation;
+    int32_t scope;
+} VkCooperativeMatrixPropertiesKHR;
 
 /* --- device --- */
 

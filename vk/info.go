@@ -26,15 +26,36 @@ type DeviceInfo struct {
 	Heaps                   []Heap
 	Queues                  []QueueFamily
 	SubgroupSize            int
-	MaxSharedMemory         int    // bytes of a workgroup
-	MaxPushConstants        int    // bytes
-	MaxWorkgroupInvocations int    // of one workgroup
-	MaxWorkgroups           [3]int // of one dispatch, by dimension
-	MaxAllocation           int64  // bytes of one buffer
-	MemoryBudget            bool   // Heap.Budget and Heap.Used come from the driver
-	CooperativeMatrix       bool
-	Unified                 bool // device and host share one memory
+	MaxSharedMemory         int           // bytes of a workgroup
+	MaxPushConstants        int           // bytes
+	MaxWorkgroupInvocations int           // of one workgroup
+	MaxWorkgroups           [3]int        // of one dispatch, by dimension
+	MaxAllocation           int64         // bytes of one buffer
+	MemoryBudget            bool          // Heap.Budget and Heap.Used come from the driver
+	Matrices                []MatrixShape // products of cooperative matrices by a subgroup
+	BFloat16Matrices        bool          // shaders may use those of bfloat16
+	Unified                 bool          // device and host share one memory
 	TimestampPeriodNs       float64
+}
+
+// MatrixShape is a product that a subgroup can do with cooperative matrices:
+// Result (M, N) = A (M, K) · B (K, N) + C. Types are "f16", "f32", "bf16", "s8" and so on.
+type MatrixShape struct {
+	M, N, K         int
+	A, B, C, Result string
+}
+
+// componentName names a component type of VK_KHR_cooperative_matrix.
+func componentName(t int) string {
+	const bfloat16 = 1000141000
+	names := [...]string{"f16", "f32", "f64", "s8", "s16", "s32", "s64", "u8", "u16", "u32", "u64"}
+	switch {
+	case t == bfloat16:
+		return "bf16"
+	case t >= 0 && t < len(names):
+		return names[t]
+	}
+	return fmt.Sprint("type ", t)
 }
 
 // The kinds of DeviceInfo.Kind.

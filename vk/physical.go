@@ -89,7 +89,15 @@ func (p *physical) fillInfo(in *instance) {
 	info.SubgroupSize = int(d.subgroup)
 	info.MaxAllocation = int64(min(uint64(d.max_allocation), 1<<62))
 	info.MemoryBudget = d.extensions&C.UFM_EXT_MEMORY_BUDGET != 0
-	info.CooperativeMatrix = d.features&C.UFM_COOPERATIVE_MATRIX != 0
+	for _, m := range d.matrices[:d.matrix_count] {
+		info.Matrices = append(info.Matrices, MatrixShape{
+			M: int(m.size[0]), N: int(m.size[1]), K: int(m.size[2]),
+			A: componentName(int(m._type[0])), B: componentName(int(m._type[1])),
+			C: componentName(int(m._type[2])), Result: componentName(int(m._type[3])),
+		})
+	}
+	info.BFloat16Matrices = d.features&C.UFM_BFLOAT16_MATRIX != 0 &&
+		d.features&C.UFM_MEMORY_MODEL != 0
 	info.Heaps = p.heaps(in)
 	info.Unified = info.Kind == kindIntegrated || info.Kind == kindCPU
 	for i := range d.family_count {

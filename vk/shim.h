@@ -71,7 +71,10 @@ enum {
     UFM_EXT_HOST_MEMORY = 1 << 6,
 };
 
-enum { UFM_MAX_HEAPS = 16, UFM_MAX_TYPES = 32, UFM_MAX_FAMILIES = 16 };
+enum { UFM_MAX_HEAPS = 16, UFM_MAX_TYPES = 32, UFM_MAX_FAMILIES = 16, UFM_MAX_MATRICES = 64 };
+
+/* A product of matrices that a subgroup can do: sizes M, N, K; types of A, B, C, result. */
+typedef struct { uint32_t size[3]; int32_t type[4]; } ufm_matrix;
 
 /* What the core 1.0 queries of the binding do not tell of a physical device. */
 typedef struct {
@@ -86,6 +89,8 @@ typedef struct {
     uint32_t type_flags[UFM_MAX_TYPES], type_heap[UFM_MAX_TYPES];
     uint32_t family_flags[UFM_MAX_FAMILIES], family_queues[UFM_MAX_FAMILIES];
     uint32_t family_timestamp_bits[UFM_MAX_FAMILIES];
+    uint32_t matrix_count;
+    ufm_matrix matrices[UFM_MAX_MATRICES];
 } ufm_description;
 
 /* api is the device's version; below 1.2 nothing is asked and all stays zero. */
@@ -146,6 +151,7 @@ void ufm_copy(const ufm_device *device, void *commands, uint64_t from, uint64_t 
               uint64_t to, uint64_t to_offset, uint64_t size);
 /* compute: whether the queue has compute, or only transfers. */
 void ufm_barrier(const ufm_device *device, void *commands, uint32_t compute);
+void ufm_dispatch_barrier(const ufm_device *device, void *commands);
 void ufm_timestamp(const ufm_device *device, void *commands, uint64_t pool, uint32_t query);
 void ufm_queries_reset(const ufm_device *device, uint64_t pool, uint32_t count);
 

@@ -63,6 +63,9 @@ static int32_t load_instance(ufm_instance *in, PFN_vkGetInstanceProcAddr get) {
 #define CHECK(name) if (!in->name) return VK_ERROR_INITIALIZATION_FAILED;
     INSTANCE_FUNCTIONS(CHECK)
 #undef CHECK
+    in->vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR =
+        (PFN_vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR)get(
+            in->handle, "vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR");
     in->vkCreateDebugUtilsMessengerEXT =
         (PFN_vkCreateDebugUtilsMessengerEXT)get(in->handle, "vkCreateDebugUtilsMessengerEXT");
     in->vkDestroyDebugUtilsMessengerEXT =
@@ -215,6 +218,29 @@ static void describe_queues(const ufm_instance *in, void *physical, ufm_descript
     }
 }
 
+/* The shapes that a subgroup multiplies. A driver that does not tell has none. */
+static void describe_matrices(const ufm_instance *in, void *physical, ufm_description *out) {
+    enum { MOST = 256 };
+    uint32_t n = MOST;
+    if (!(out->features & UFM_COOPERATIVE_MATRIX) ||
+        !in->vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR)
+        return;
+    VkCooperativeMatrixPropertiesKHR *all = calloc(MOST, sizeof *all);
+    if (!all)
+        return;
+    for (uint32_t i = 0; i < MOST; i++)
+        all[i].sType = S_COOPERATIVE_MATRIX_PROPERTIES;
+    if (in->vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR(physical, &n, all) < 0)
+        n = 0;
+    for (uint32_t i = 0; i < n && out->matrix_count < UFM_MAX_MATRICES; i++)
+        if (all[i].scope == SCOPE_SUBGROUP && !all[i].saturatingAccumulation)
+            out->matrices[out->matrix_count++] = (ufm_matrix){
+                {all[i].MSize, all[i].NSize, all[i].KSize},
+                {all[i].AType, all[i].BType, all[i].CType, all[i].ResultType},
+            };
+    free(all);
+}
+
 int32_t ufm_describe(const ufm_instance *in, void *physical, uint32_t api, ufm_description *out) {
     memset(out, 0, sizeof *out);
     if (api < VK_API_VERSION_1_2)
@@ -229,6 +255,7 @@ int32_t ufm_describe(const ufm_instance *in, void *physical, uint32_t api, ufm_d
     describe_properties(in, physical, api, out);
     describe_memory(in, physical, out);
     describe_queues(in, physical, out);
+    describe_matrices(in, physical, out);
     return VK_SUCCESS;
 }
 

@@ -28,6 +28,9 @@ typedef VkResult (*PFN_vkCreateDevice)(VkPhysicalDevice, const VkDeviceCreateInf
                                        VkDevice *);
 typedef PFN_void (*PFN_vkGetDeviceProcAddr)(VkDevice, const char *);
 
+typedef VkResult (*PFN_vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR)(
+    VkPhysicalDevice, uint32_t *, VkCooperativeMatrixPropertiesKHR *);
+
 #define INSTANCE_FUNCTIONS(X)                   \
     X(vkDestroyInstance)                        \
     X(vkEnumerateDeviceExtensionProperties)     \
@@ -44,6 +47,9 @@ struct ufm_instance {
 #define MEMBER(name) PFN_##name name;
     INSTANCE_FUNCTIONS(MEMBER)
 #undef MEMBER
+    /* These may be missing. */
+    PFN_vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR
+        vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR;
     PFN_vkCreateDebugUtilsMessengerEXT vkCreateDebugUtilsMessengerEXT;
     PFN_vkDestroyDebugUtilsMessengerEXT vkDestroyDebugUtilsMessengerEXT;
 };

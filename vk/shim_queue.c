@@ -117,6 +117,22 @@ void ufm_barrier(const ufm_device *d, void *commands, uint32_t compute) {
     d->vkCmdPipelineBarrier2(commands, &info);
 }
 
+void ufm_dispatch_barrier(const ufm_device *d, void *commands) {
+    VkMemoryBarrier2 barrier = {
+        .sType = S_MEMORY_BARRIER_2,
+        .srcStageMask = STAGE_COMPUTE_SHADER,
+        .srcAccessMask = ACCESS_SHADER_WRITE,
+        .dstStageMask = STAGE_COMPUTE_SHADER,
+        .dstAccessMask = ACCESS_SHADER_READ | ACCESS_SHADER_WRITE,
+    };
+    VkDependencyInfo info = {
+        .sType = S_DEPENDENCY_INFO,
+        .memoryBarrierCount = 1,
+        .pMemoryBarriers = &barrier,
+    };
+    d->vkCmdPipelineBarrier2(commands, &info);
+}
+
 void ufm_timestamp(const ufm_device *d, void *commands, uint64_t pool, uint32_t query) {
     d->vkCmdWriteTimestamp2(commands, STAGE_ALL_COMMANDS, pool, query);
 }

@@ -21,6 +21,9 @@ func TestFlagsFirst(t *testing.T) {
 		{"unknown flag", "ufm run a --fly", "ufm run --fly -- a"},
 		{"command in another", "ufm trace info a --format json", "ufm trace info --format json -- a"},
 		{"unknown command in another", "ufm trace tell --format json", "ufm trace --format -- tell json"},
+		{"sub-command", "ufm bench compare a b --fail-slower 5%",
+			"ufm bench compare --fail-slower 5% -- a b"},
+		{"no sub-command", "ufm bench compar a --resume", "ufm bench --resume -- compar a"},
 		{"a dash", "ufm run - --verify", "ufm run --verify -- -"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

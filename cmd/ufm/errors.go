@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"ufm/bench/sweep"
 	"ufm/vk"
 )
 
@@ -69,9 +70,12 @@ func report(stderr io.Writer, err error) int {
 }
 
 func status(err error) int {
+	var child *sweep.ChildError
 	switch {
 	case errors.As(err, new(usageError)):
 		return exitUsage
+	case errors.As(err, &child) && child.Code > 0:
+		return child.Code
 	case errors.As(err, new(differenceError)):
 		return exitDifference
 	case noVulkan(err):

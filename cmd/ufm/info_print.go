@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/dustin/go-humanize"
@@ -35,8 +36,8 @@ func printDevice(w io.Writer, d vk.DeviceInfo) {
 	fmt.Fprintf(w, "  subgroups of %d, %s shared memory, allocations to %s\n",
 		d.SubgroupSize, sizeOf(int64(d.MaxSharedMemory)), sizeOf(d.MaxAllocation))
 	var notes []string
-	if d.CooperativeMatrix {
-		notes = append(notes, "cooperative matrices")
+	if len(d.Matrices) > 0 {
+		notes = append(notes, "cooperative matrices "+matrices(d.Matrices))
 	}
 	if d.Unified {
 		notes = append(notes, "memory shared with the host: paging gains nothing there")
@@ -44,6 +45,18 @@ func printDevice(w io.Writer, d vk.DeviceInfo) {
 	if len(notes) > 0 {
 		fmt.Fprintf(w, "  %s\n", strings.Join(notes, "; "))
 	}
+}
+
+// matrices lists shapes once each, with operands and result.
+func matrices(shapes []vk.MatrixShape) string {
+	var names []string
+	for _, m := range shapes {
+		name := fmt.Sprintf("%d×%d×%d %s→%s", m.M, m.N, m.K, m.A, m.Result)
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, ", ")
 }
 
 // abilities names what a queue family can do.

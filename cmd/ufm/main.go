@@ -38,7 +38,8 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		ExitErrHandler:  func(*cli.Context, error) {}, // report does it
 		OnUsageError:    usageFailed,
 		Action:          noCommand,
-		Commands:        []*cli.Command{infoCommand(), runCommand(), simCommand(), traceCommand()},
+		Commands: []*cli.Command{infoCommand(), runCommand(), simCommand(), traceCommand(),
+			benchCommand(), benchCellsCommand(), generateCommand(), perplexityCommand(), synthCommand()},
 	}
 	own(app.Commands)
 	return app

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -53,6 +56,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"cut":      cut,
 			"waitsize": waitSize,
+			"nll":      sameNLL,
 		},
 	})
 }
@@ -106,4 +110,24 @@ func waitSize(ts *testscript.TestScript, neg bool, args []string) {
 		time.Sleep(50 * time.Millisecond)
 	}
 	ts.Fatalf("%s stays empty", args[0])
+}
+
+// sameNLL is the script command "nll FILE FILE MOST": what ufm perplexity printed into the
+// two differs by at most MOST.
+func sameNLL(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: nll FILE FILE MOST")
+	}
+	var scores [2]struct {
+		NLL    float64
+		Tokens int
+	}
+	for i := range scores {
+		ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[i])), &scores[i]))
+	}
+	most, err := strconv.ParseFloat(args[2], 64)
+	ts.Check(err)
+	if math.Abs(scores[0].NLL-scores[1].NLL) > most || scores[0].Tokens != scores[1].Tokens {
+		ts.Fatalf("%+v and %+v", scores[0], scores[1])
+	}
 }

@@ -19,8 +19,8 @@ type Ceilings struct {
 	CopyGBs       float64    `json:"copy_gb_s,omitempty"`       // within device memory; each byte counts once
 	MatrixTFlops  float64    `json:"matrix_tflops,omitempty"`   // cooperative matrices
 	Link          []LinkRate `json:"link,omitempty"`            // ascending by Bytes
-	CopyLatencyUs float64    `json:"copy_latency_us,omitempty"` // of one more copy in a batch, beyond its bytes
-	SubmitWaitUs  float64    `json:"submit_wait_us,omitempty"`  // an empty submission until the host knows its end
+	CopyLatencyUs float64    `json:"copy_latency_us,omitempty"` // of one more copy in a batch
+	SubmitWaitUs  float64    `json:"submit_wait_us,omitempty"`  // an empty submission, to its known end
 	BarrierUs     float64    `json:"barrier_us,omitempty"`      // between two dispatches
 
 	// Uploads straight from memory that the driver did not allocate.
@@ -42,7 +42,7 @@ type Ceilings struct {
 // a second.
 type LinkRate struct {
 	Bytes       int64   `json:"bytes"`               // of each copy
-	UpGBs       float64 `json:"up_gb_s"`             // to the device, on all transfer queues, nothing else running
+	UpGBs       float64 `json:"up_gb_s"`             // to the device, on all transfer queues
 	OneQueueGBs float64 `json:"one_queue_gb_s"`      // likewise on one transfer queue
 	BusyGBs     float64 `json:"busy_gb_s,omitempty"` // likewise on all, while compute reads device memory
 	DownGBs     float64 `json:"down_gb_s"`           // to the host, on all

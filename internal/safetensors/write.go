@@ -18,10 +18,6 @@ type Data struct {
 	DType string
 	Shape []int64
 	Bytes []byte // little-endian, outermost dimension first
-
-	// Values, where it is not nil, writes what would stand in Bytes: for tensors that
-	// nobody wants to hold a second time.
-	Values io.WriterTo
 }
 
 // entry is a tensor in the header.
@@ -34,6 +30,19 @@ type entry struct {
 // Write writes a file. The same content gives the same bytes, whatever the order of
 // tensors: wide values come first, so that each tensor is aligned to its values.
 func Write(w io.Writer, metadata map[string]string, tensors []Data) error {
+	for _, t := range tensors {
+		if err := t.checkBytes(int64(len(t.Bytes))); err != nil {
+			return err
+		}
+	}
+	return WriteEach(w, metadata, tensors, func(t Data) ([]byte, error) { return t.Bytes, nil })
+}
+
+// WriteEach is Write for tensors that do not fit in memory together: their Bytes are
+// not read, but asked for one by one, in the order of the file. What the function
+// returns may be overwritten when it is called again.
+func WriteEach(w io.Writer, metadata map[string]string, tensors []Data,
+	bytes func(t Data) ([]byte, error)) error {
 	sorted := slices.Clone(tensors)
 	slices.SortFunc(sorted, func(a, b Data) int {
 		return cmp.Or(cmp.Compare(bitsOf[b.DType], bitsOf[a.DType]), cmp.Compare(a.Name, b.Name))
@@ -46,25 +55,16 @@ func Write(w io.Writer, metadata map[string]string, tensors []Data) error {
 		return fmt.Errorf("safetensors: write header: %w", err)
 	}
 	for _, t := range sorted {
-		if err := t.write(w); err != nil {
+		raw, err := bytes(t)
+		if err == nil {
+			err = t.checkBytes(int64(len(raw)))
+		}
+		if err != nil {
+			return err
+		}
+		if _, err := w.Write(raw); err != nil {
 			return fmt.Errorf("safetensors: write tensor %q: %w", t.Name, err)
 		}
-	}
-	return nil
-}
-
-// write writes as many bytes as the header promises.
-func (t Data) write(w io.Writer) error {
-	if t.Values == nil {
-		_, err := w.Write(t.Bytes)
-		return err
-	}
-	n, err := t.Values.WriteTo(w)
-	if err != nil {
-		return err
-	}
-	if want, err := sizeOf(t.DType, t.Shape); err != nil || n != want {
-		return fmt.Errorf("%s %v needs %d bytes, its values were %d", t.DType, t.Shape, want, n)
 	}
 	return nil
 }
@@ -126,9 +126,8 @@ func encodeField(header *bytes.Buffer, key string, value any) error {
 	return nil
 }
 
-// check refuses what Open would refuse, and notes the name in seen. It returns the
-// tensor's size.
-func (t Data) check(seen map[string]bool) (int64, error) {
+// check refuses what Open would refuse, notes the name in seen and returns the size.
+func (t Data) check(seen map[string]bool) (size int64, err error) {
 	if seen[t.Name] {
 		return 0, errors.New("the name is taken")
 	}
@@ -136,12 +135,17 @@ func (t Data) check(seen map[string]bool) (int64, error) {
 	if !utf8.ValidString(t.Name) {
 		return 0, errors.New("the name is not UTF-8 text")
 	}
+	return sizeOf(t.DType, t.Shape)
+}
+
+// checkBytes refuses data of another size than the tensor's.
+func (t Data) checkBytes(size int64) error {
 	want, err := sizeOf(t.DType, t.Shape)
+	if err == nil && want != size {
+		err = fmt.Errorf("%s %v needs %d bytes, not %d", t.DType, t.Shape, want, size)
+	}
 	if err != nil {
-		return 0, err
+		return fmt.Errorf("safetensors: write tensor %q: %w", t.Name, err)
 	}
-	if t.Values == nil && want != int64(len(t.Bytes)) {
-		return 0, fmt.Errorf("%s %v needs %d bytes, not %d", t.DType, t.Shape, want, len(t.Bytes))
-	}
-	return want, nil
+	return nil
 }

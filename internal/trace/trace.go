@@ -19,7 +19,8 @@
 //
 // and the metadata strings layers, experts and top_k, optionally model. Whatever does
 // not fit is an error that names the file and the line or byte; nothing is repaired.
-// Files are read and written in pieces: a Trace and one piece are all that is held.
+// Files are read in pieces and written tensor by tensor: a Trace and one of these are
+// all that is held.
 package trace
 
 import "iter"

@@ -23,46 +23,38 @@ func (t *Trace) Write(w io.Writer) error {
 	}
 	tokens, steps := int64(t.Tokens()), int64(len(t.StepSizes))
 	rows := []int64{tokens, int64(t.Layers), int64(t.TopK)}
-	data := []safetensors.Data{
-		{Name: "experts", DType: "I16", Shape: rows, Values: values[int16](t.Chosen)},
-		{Name: "step_tokens", DType: "I32", Shape: []int64{steps},
-			Values: values[int32](t.StepSizes)},
-		{Name: "step_phase", DType: "U8", Shape: []int64{steps}, Values: values[Phase](t.Phases)},
+	tensors := []safetensors.Data{
+		{Name: "experts", DType: "I16", Shape: rows},
+		{Name: "step_tokens", DType: "I32", Shape: []int64{steps}},
+		{Name: "step_phase", DType: "U8", Shape: []int64{steps}},
 	}
-	add := func(is bool, d safetensors.Data) {
-		if is {
-			data = append(data, d)
-		}
+	if len(t.Weights) > 0 {
+		tensors = append(tensors, safetensors.Data{Name: "weights", DType: "F16", Shape: rows})
 	}
-	add(len(t.Weights) > 0, safetensors.Data{
-		Name: "weights", DType: "F16", Shape: rows, Values: values[uint16](t.Weights),
-	})
-	add(len(t.Predicted) > 0, safetensors.Data{
-		Name: "predicted", DType: "I16", Shape: rows, Values: values[int16](t.Predicted),
-	})
-	add(len(t.InputIDs) > 0, safetensors.Data{
-		Name: "input_ids", DType: "I32", Shape: rows[:1], Values: values[int32](t.InputIDs),
-	})
-	if err := safetensors.Write(w, meta, data); err != nil {
+	if len(t.Predicted) > 0 {
+		tensors = append(tensors, safetensors.Data{Name: "predicted", DType: "I16", Shape: rows})
+	}
+	if len(t.InputIDs) > 0 {
+		tensors = append(tensors, safetensors.Data{Name: "input_ids", DType: "I32", Shape: rows[:1]})
+	}
+	e := encoder{t: t}
+	if err := safetensors.WriteEach(w, meta, tensors, e.bytes); err != nil {
 		return fmt.Errorf("trace: %w", err)
 	}
 	return nil
 }
 
-// values is a tensor that is written little-endian, a chunk at a time.
-type values[T any] []T
+// encoder makes the bytes of one tensor at a time.
+type encoder struct {
+	t   *Trace
+	raw []byte // of the last one
+}
 
-// WriteTo implements io.WriterTo.
-func (v values[T]) WriteTo(w io.Writer) (n int64, err error) {
-	var one T
-	most := chunkBytes / binary.Size(one)
-	var chunk []byte
-	for len(v) > 0 && err == nil {
-		part := v[:min(len(v), most)]
-		if chunk, err = binary.Append(chunk[:0], binary.LittleEndian, []T(part)); err == nil {
-			_, err = w.Write(chunk)
-		}
-		n, v = n+int64(len(chunk)), v[len(part):]
+func (e *encoder) bytes(tensor safetensors.Data) (raw []byte, err error) {
+	values := map[string]any{
+		"experts": e.t.Chosen, "weights": e.t.Weights, "predicted": e.t.Predicted,
+		"input_ids": e.t.InputIDs, "step_tokens": e.t.StepSizes, "step_phase": e.t.Phases,
 	}
-	return n, err
+	e.raw, err = binary.Append(e.raw[:0], binary.LittleEndian, values[tensor.Name])
+	return e.raw, err
 }

@@ -15,12 +15,14 @@ import (
 type backend struct {
 	device  *vk.Device
 	kernels map[kernelKey]*kernels
+	texts   map[textKey]*textKernels
 	stuck   bool // the device outlasted a Close: it may still use everything
 }
 
 type kernelKey struct {
 	shape     moe.Shape
 	maxTokens int
+	exact     bool
 }
 
 // Open opens a device. Errors are those of vk.Open.
@@ -34,7 +36,7 @@ func Open(o Options) (moe.Backend, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &backend{device: d, kernels: map[kernelKey]*kernels{}}, nil
+	return &backend{device: d, kernels: map[kernelKey]*kernels{}, texts: map[textKey]*textKernels{}}, nil
 }
 
 // Name is "vulkan".
@@ -89,18 +91,22 @@ func (b *backend) Close() error {
 	for _, k := range b.kernels {
 		errs = append(errs, k.Close())
 	}
-	b.kernels = nil
+	for _, k := range b.texts {
+		errs = append(errs, k.compiled.Close())
+	}
+	b.kernels, b.texts = nil, nil
 	return errors.Join(append(errs, b.device.Close())...)
 }
 
-// kernelsFor returns the kernels for steps of up to maxTokens.
-func (b *backend) kernelsFor(s moe.Shape, maxTokens int) (*kernels, error) {
+// kernelsFor returns the kernels of a runner.
+func (b *backend) kernelsFor(cfg moe.RunConfig) (*kernels, error) {
+	s := cfg.Shape
 	s.Layers = 1 // the kernels run a layer at a time
-	key := kernelKey{s, maxTokens}
+	key := kernelKey{s, cfg.MaxTokens, cfg.Exact}
 	if k := b.kernels[key]; k != nil {
 		return k, nil
 	}
-	k, err := newKernels(b.device, s, maxTokens)
+	k, err := newKernels(b.device, newProfile(b.device.Info(), s, cfg.Exact), s, cfg.MaxTokens)
 	if err == nil {
 		b.kernels[key] = k
 	}

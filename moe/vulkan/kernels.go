@@ -5,6 +5,8 @@ package vulkan
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"ufm/moe"
 	"ufm/shaders"
@@ -17,46 +19,87 @@ const step = 8
 // profile is what the kernels' shapes depend on besides the model: this is the one
 // place that chooses kernels.
 type profile struct {
-	tiles    []tiling // ascending in rows
+	tiles    []tiling // ascending in from; the first serves a single row
 	minTiles int      // workgroups below which a dispatch leaves the device idle
 }
 
-// tiling is the shape of one variant of an expert kernel, as in expert.comp.
+// tiling is the shape of one variant of an expert kernel, as in expert.comp or, on the
+// matrix units, in matrix.comp. It serves experts of so many rows or more.
 type tiling struct {
-	rows, threads, lanes, staged int
+	from, rows, threads int
+	lanes               int // side by side, of four outputs each; of matrix.comp it follows from side
+	staged              int
+	side                int  // of matrix.comp: subgroups side by side; 0: expert.comp
+	rounded             bool // activations to bfloat16
 }
 
 // newProfile suits a GPU, or a CPU driver, where every pipeline costs a second of
 // compiling and a workgroup's threads run one after the other. The GPU's numbers are the
-// best of those measured on an H200; see docs/performance.md.
-func newProfile(info vk.DeviceInfo, s moe.Shape) profile {
+// best of those measured on an H200; see docs/performance.md. An exact profile never
+// rounds activations.
+func newProfile(info vk.DeviceInfo, s moe.Shape, exact bool) profile {
 	if info.Kind == "CPU" {
 		return profile{minTiles: 2, tiles: []tiling{
-			{1, 64, 32, 256}, {8, 64, 32, 256},
+			{from: 1, rows: 1, threads: 64, lanes: 32, staged: 256},
+			{from: 2, rows: 8, threads: 64, lanes: 32, staged: 256},
 		}}
 	}
-	return profile{minTiles: 1024, tiles: []tiling{
-		{1, 256, 32, 512}, {2, 256, 32, 512},
-		{4, 128, 32, 512}, {8, 128, 32, 512}, {12, 128, 32, 512},
-		{16, 256, 32, 256},
+	p := profile{minTiles: 1024, tiles: []tiling{
+		{from: 1, rows: 1, threads: 256, lanes: 32, staged: 512},
+		{from: 2, rows: 2, threads: 256, lanes: 32, staged: 512},
 	}}
-}
-
-// class returns the index of the tiling for an expert with so many rows: the smallest
-// that holds them all; beyond the largest, the one below it if it takes no more tiles. It
-// depends on nothing but the expert's rows in its group, so that cutting a group changes
-// no bit.
-func (p profile) class(rows int) int {
-	last := len(p.tiles) - 1
-	for i, t := range p.tiles {
-		if rows <= t.rows {
-			return i
+	add := func(t ...tiling) { p.tiles = append(p.tiles, t...) }
+	// One dispatch over all experts is worth more than a tiling for each number of rows.
+	few := tiling{from: 3, rows: 16, threads: 256, lanes: 32, staged: 256}
+	switch {
+	case !hasMatrices(info):
+		add(few)
+		return p
+	case s.DType == moe.F32:
+		add(few, tiling{from: 49, rows: 64, threads: 128, side: 4, staged: 32})
+		return p
+	case s.DType == moe.F16:
+		add(tiling{from: 3, rows: 12, threads: 128, lanes: 32, staged: 512})
+	default:
+		add(tiling{from: 3, rows: 16, threads: 128, side: 2, staged: 32})
+	}
+	wide := 17 // rows from which the larger tile wins; with two weight matrices later
+	if s.Form == moe.SwiGLU {
+		wide = 33
+	}
+	add(tiling{from: wide, rows: 32, threads: 128, side: 4, staged: 64},
+		tiling{from: 65, rows: 64, threads: 128, side: 4, staged: 64})
+	if !exact {
+		p.tiles[len(p.tiles)-1] = tiling{
+			from: minRounded, rows: 64, threads: 128, side: 4, staged: 64, rounded: true,
 		}
 	}
-	if last > 0 && over(rows, p.tiles[last-1].rows) <= over(rows, p.tiles[last].rows) {
-		return last - 1
+	return p
+}
+
+// minRounded is the least number of rows of experts whose activations may be rounded.
+const minRounded = 64
+
+// hasMatrices reports whether a device runs matrix.comp.
+func hasMatrices(info vk.DeviceInfo) bool {
+	const shared = 48 << 10 // what the largest tiling takes
+	return info.BFloat16Matrices && info.SubgroupSize == 32 && info.MaxSharedMemory >= shared &&
+		slices.Contains(info.Matrices, vk.MatrixShape{
+			M: 16, N: 16, K: 16, A: "bf16", B: "bf16", C: "f32", Result: "f32",
+		})
+}
+
+// rounds reports whether experts with many rows get their activations rounded.
+func (p profile) rounds() bool { return p.tiles[len(p.tiles)-1].rounded }
+
+// class returns the index of the tiling for an expert with so many rows. It depends on
+// nothing but the expert's rows in its group, so that cutting a group changes no bit.
+func (p profile) class(rows int) int {
+	i := len(p.tiles) - 1
+	for rows < p.tiles[i].from {
+		i--
 	}
-	return last
+	return i
 }
 
 // product is one product of an expert kernel: a pipeline for each class of rows.
@@ -90,12 +133,12 @@ const (
 )
 
 // newKernels compiles what a shape needs for steps of up to maxTokens.
-func newKernels(d *vk.Device, s moe.Shape, maxTokens int) (*kernels, error) {
+func newKernels(d *vk.Device, p profile, s moe.Shape, maxTokens int) (*kernels, error) {
 	if s.TopK > maxTopK || s.Experts > maxExperts {
 		return nil, fmt.Errorf("vulkan: %d experts, top-%d: the kernels take at most %d and top-%d",
 			s.Experts, s.TopK, maxExperts, maxTopK)
 	}
-	k := &kernels{profile: newProfile(d.Info(), s), gateTokens: min(maxTokens, 4)}
+	k := &kernels{profile: p, gateTokens: min(maxTokens, 4)}
 	b := builder{device: d, kernels: k}
 	experts := uint32(s.Experts)
 	k.gate = b.pipeline("gate", pushGate{}, gateThreads, uint32(k.gateTokens))
@@ -112,6 +155,37 @@ func newKernels(d *vk.Device, s moe.Shape, maxTokens int) (*kernels, error) {
 		return nil, errors.Join(b.err, k.Close())
 	}
 	return k, nil
+}
+
+// checkDispatches refuses steps whose kernels would need more workgroups than the device
+// dispatches: one for each token, each quad of rows, each tile.
+func checkDispatches(info vk.DeviceInfo, cfg moe.RunConfig) error {
+	choices := cfg.MaxTokens * cfg.Shape.TopK
+	quads, tiles := mostQuads(cfg.Shape, choices)
+	for _, d := range []struct {
+		what string
+		need int
+		most int
+	}{
+		{"tokens", cfg.MaxTokens, min(info.MaxWorkgroups[0], info.MaxWorkgroups[1])},
+		{"quads of rows", quads, info.MaxWorkgroups[1]},
+		{"tiles of rows", tiles, info.MaxWorkgroups[1]},
+	} {
+		if d.need > d.most {
+			return fmt.Errorf("vulkan: steps of %d tokens with top-%d may need %d workgroups for "+
+				"their %s, but %s dispatches %d at most: run fewer tokens a step",
+				cfg.MaxTokens, cfg.Shape.TopK, d.need, d.what, info.Name, d.most)
+		}
+	}
+	return nil
+}
+
+// mostQuads is the most quads, and the most tiles, that so many choices of a layer can
+// need: an expert's last quad, and its last tile, may have a single row.
+func mostQuads(s moe.Shape, choices int) (quads, tiles int) {
+	experts := min(s.Experts, choices)
+	quads = (choices + 3*experts) / 4
+	return quads, quads + experts
 }
 
 // Close frees the pipelines.
@@ -144,36 +218,71 @@ func (b *builder) pipeline(name string, push any, spec ...uint32) *vk.Pipeline {
 	return p
 }
 
-// product compiles a product for every tiling that a step can need.
+// product compiles a product for every tiling that a step can need: an expert has at most
+// a row of each token.
 func (b *builder) product(p *product, name string, s moe.Shape, maxTokens int) {
-	tiles := b.kernels.tiles
-	for i, t := range tiles {
-		if i > 0 && tiles[i-1].rows >= maxTokens {
-			break // an expert has at most a row of each token
+	for _, t := range b.kernels.tiles {
+		if t.from > maxTokens {
+			break
 		}
 		experts := 1 // that a dispatch of a chunk of misses may have
 		if t.rows <= 2 {
 			experts = max(s.TopK, min(s.Experts, s.TopK*maxTokens))
 		}
-		t.lanes = b.kernels.lanes(t, p.outputs, experts)
-		t.staged = max(t.threads/t.lanes*step, min(t.staged, (p.inputs+63)/64*64))
-		shared := max((t.rows+3)/4*t.staged, 4*t.threads)
+		least := 8
+		if t.side > 0 {
+			least = t.subgroupLanes(name)
+			t.lanes = t.side * least
+		}
+		if t.side == 0 || t.rows == matrixRows { // more rows need the memory that splits take
+			t.lanes = b.kernels.lanes(t, least, p.outputs, experts)
+		}
 		p.columns = append(p.columns, 4*t.lanes)
-		p.pipelines = append(p.pipelines, b.pipeline(name, pushExpert{}, uint32(t.threads),
-			uint32(t.rows), uint32(t.lanes), uint32(t.staged), uint32(shared)))
+		p.pipelines = append(p.pipelines, b.tiled(name, t, p.inputs))
 	}
+}
+
+// tiled compiles one product for one tiling.
+func (b *builder) tiled(name string, t tiling, inputs int) *vk.Pipeline {
+	if t.side > 0 {
+		kind := "matrix"
+		if t.rounded {
+			kind = "rounded"
+		}
+		return b.pipeline(fmt.Sprintf("%s%d_%s", kind, t.rows, name), pushExpert{},
+			uint32(t.threads), uint32(t.lanes/t.subgroupLanes(name)), uint32(t.staged))
+	}
+	t.staged = max(t.threads/t.lanes*step, min(t.staged, (inputs+63)/64*64))
+	shared := max((t.rows+3)/4*t.staged, 4*t.threads)
+	return b.pipeline(name, pushExpert{}, uint32(t.threads),
+		uint32(t.rows), uint32(t.lanes), uint32(t.staged), uint32(shared))
+}
+
+// matrixRows are those of one matrix.
+const matrixRows = 16
+
+// subgroupLanes are those of one subgroup of matrix.comp for a product.
+func (t tiling) subgroupLanes(name string) int {
+	gated := strings.HasPrefix(name, "up_swiglu")
+	switch {
+	case t.rows == matrixRows && !gated:
+		return 32
+	case t.rows <= 2*matrixRows || t.rounded && !gated:
+		return 16
+	}
+	return 8
 }
 
 // lanes chooses how many lanes share an expert's outputs: as many as leave enough
 // workgroups to keep the device busy; the others of its threads split the inputs. With a
 // row or two an expert must be spread wide; with more, its tiles add to the workgroups.
-func (p profile) lanes(t tiling, outputs, experts int) int {
+func (p profile) lanes(t tiling, least, outputs, experts int) int {
 	enough := p.minTiles
 	if t.rows > 2 {
 		enough /= 64
 	}
 	lanes := t.lanes
-	for lanes > 8 && experts*over(outputs, 4*lanes) < enough {
+	for lanes > least && experts*over(outputs, 4*lanes) < enough {
 		lanes /= 2
 	}
 	return lanes

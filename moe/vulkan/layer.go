@@ -14,25 +14,21 @@ import (
 // recordRouter records everything that leads to the layer's groups: gate product,
 // top-k, grouping of rows by expert, gathering of inputs.
 func (r *runner) recordRouter(c *vk.Commands, b *moe.Batch, l int) {
+	if r.text != nil && r.text.single() {
+		r.text.recordRoute(c, b, l)
+		return
+	}
 	s, m, k := r.cfg.Shape, r.memory, r.kernels
 	in, tokens := r.layout.In, b.Tokens
-	state := int64(4 * tokens * in)
 	choices := tokens * s.TopK
-	if r.newInput {
-		c.Copy(m.input, 0, m.staged, 0, int64(4*r.inputs/s.DModel*in))
-		c.Barrier()
-		r.newInput = false
-	}
 	x, at := r.layerInput(b, l)
-	if b.Capture != nil {
-		c.Copy(m.captureInput, int64(l)*state, x, at, state)
+	if r.text != nil {
+		r.text.recordBefore(c, l)
 	}
-	c.Dispatch(k.gate, pushBytes(pushGate{
-		X: x.Address() + uint64(at), Gate: m.gates.Address() + uint64(4*l*s.Experts*in),
-		Logits: m.logits.Address(),
-		D4:     uint32(in / 4), Tokens: uint32(tokens), Experts: uint32(s.Experts),
-	}), over(s.Experts, gateExperts), over(tokens, k.gateTokens), 1)
-	c.Barrier()
+	r.recordGate(c, b, l)
+	if r.text != nil {
+		r.text.recordPrediction(c, l)
+	}
 	given := uint64(0)
 	if b.Routing != nil {
 		given = m.routing.Address() + uint64(4*l*choices)
@@ -70,12 +66,35 @@ func (r *runner) recordRouter(c *vk.Commands, b *moe.Batch, l int) {
 	c.Barrier()
 }
 
+// recordGate records the gate product of a layer, and for the first one what brings a new
+// input to the device.
+func (r *runner) recordGate(c *vk.Commands, b *moe.Batch, l int) {
+	s, m, k := r.cfg.Shape, r.memory, r.kernels
+	in, tokens := r.layout.In, b.Tokens
+	state := int64(4 * tokens * in)
+	if r.newInput {
+		c.Copy(m.input, 0, m.staged, 0, int64(4*r.inputs/s.DModel*in))
+		c.Barrier()
+		r.newInput = false
+	}
+	x, at := r.layerInput(b, l)
+	if b.Capture != nil {
+		c.Copy(m.captureInput, int64(l)*state, x, at, state)
+	}
+	c.Dispatch(k.gate, pushBytes(pushGate{
+		X: x.Address() + uint64(at), Gate: m.gates.Address() + uint64(4*l*s.Experts*in),
+		Logits: m.logits.Address(),
+		D4:     uint32(in / 4), Tokens: uint32(tokens), Experts: uint32(s.Experts),
+	}), over(s.Experts, gateExperts), over(tokens, k.gateTokens), 1)
+	c.Barrier()
+}
+
 // layerInput tells where a layer's input is: the caller's, or what the layer before left.
 func (r *runner) layerInput(b *moe.Batch, l int) (buffer *vk.Buffer, offset int64) {
 	if b.PerLayer {
 		return r.memory.input, int64(l) * int64(4*b.Tokens*r.layout.In)
 	}
-	if l == 0 {
+	if l == 0 && r.text == nil {
 		return r.memory.input, 0
 	}
 	return r.memory.x, 0
@@ -84,6 +103,10 @@ func (r *runner) layerInput(b *moe.Batch, l int) (buffer *vk.Buffer, offset int6
 // recordCombine records the end of a layer: the weighted sum of expert outputs and, in a
 // chain, the next layer's input.
 func (r *runner) recordCombine(c *vk.Commands, b *moe.Batch, l int) {
+	if r.text != nil {
+		r.text.recordAfter(c, l)
+		return
+	}
 	m := r.memory
 	chained := uint32(0)
 	if !b.PerLayer {
@@ -138,7 +161,7 @@ func (r *runner) recordOp(o op, p pager.Plan, b *moe.Batch, l int, last bool) er
 	if o.upload {
 		return r.recordUpload(o, accesses)
 	}
-	c, err := r.compute.begin(o.afterWrite != transfers{})
+	c, err := r.compute.begin(!accesses[0].Hit)
 	if err != nil {
 		return err
 	}
@@ -188,9 +211,18 @@ func (r *runner) recordExperts(c *vk.Commands, accesses []pager.Access) {
 		}
 	}
 	first[len(k.tiles)] = r.tilesUsed
-	r.recordProduct(c, &k.up, m.gathered, m.hidden, first)
+	up, down := r.products()
+	r.recordProduct(c, up, m.gathered, m.hidden, first)
 	c.Barrier()
-	r.recordProduct(c, &k.down, m.hidden, m.y, first)
+	r.recordProduct(c, down, m.hidden, m.y, first)
+}
+
+// products are those of the experts. A single token of a text has its own.
+func (r *runner) products() (up, down *product) {
+	if r.text != nil && r.text.single() {
+		return &r.text.kernels.up, &r.text.kernels.down
+	}
+	return &r.kernels.up, &r.kernels.down
 }
 
 // quadOf is the first quad of each expert, as group.comp lays the rows out.

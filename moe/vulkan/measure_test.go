@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"ufm/internal/hardware"
+	"ufm/vk"
 )
 
 // plausible checks what both measurements tell.
@@ -79,6 +80,26 @@ func TestMeasureAll(t *testing.T) {
 	}
 	if c.OverAllocation != "" {
 		t.Errorf("got %q, but a limit hides what the driver does", c.OverAllocation)
+	}
+}
+
+// TestBusyUploads: uploads beside compute have a rate where they have a queue of their own,
+// and none where they wait for the compute.
+func TestBusyUploads(t *testing.T) {
+	b := open(t, Options{MemoryLimit: 4 << 20})
+	p := newProbe(b, true)
+	err := errors.Join(p.open(vk.DeviceLocal), p.openHost())
+	defer func() {
+		if err := p.close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	if err != nil {
+		t.Fatal(err)
+	}
+	rate, err := p.busy(t.Context(), 1<<20, p.linkBytes, 10, 10)
+	if err != nil || (rate == 0) != b.device.SingleQueue() || rate > 1e4 {
+		t.Errorf("got %g GB/s, %v", rate, err)
 	}
 }
 

@@ -4,6 +4,7 @@ package vulkan
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"ufm/moe"
 	"ufm/pager"
@@ -15,22 +16,23 @@ import (
 // one submission with one wait. The host learns afterwards which groups there were.
 
 // planBytes is the size of struct Plan of group.comp.
-const planBytes = 2*8 + 2*4 + 4*maxTilings + 4*2*maxTilings
+const planBytes = 2*8 + 2*4 + 2*4*maxTilings + 4*2*maxTilings
 
 // writePlan tells the grouping kernel what the tilings are.
 func (r *runner) writePlan() {
 	m, k := r.memory, r.kernels
-	words := []uint32{uint32(len(k.up.pipelines)), uint32(m.maxTiles)}
-	rows, groups := make([]uint32, maxTilings), make([]uint32, 2*maxTilings)
 	n := len(k.up.pipelines)
+	words := []uint32{uint32(n), uint32(m.maxTiles)}
+	from, rows := make([]uint32, maxTilings), make([]uint32, maxTilings)
+	groups := make([]uint32, 2*maxTilings)
 	for i := range n {
-		rows[i] = uint32(k.tiles[i].rows)
+		from[i], rows[i] = uint32(k.tiles[i].from), uint32(k.tiles[i].rows)
 		groups[i] = uint32(over(k.up.outputs, k.up.columns[i]))
 		groups[n+i] = uint32(over(k.down.outputs, k.down.columns[i]))
 	}
 	b := binary.LittleEndian.AppendUint64(nil, m.plannedTiles.Address())
 	b = binary.LittleEndian.AppendUint64(b, m.dispatches.Address())
-	for _, w := range append(append(words, rows...), groups...) {
+	for _, w := range slices.Concat(words, from, rows, groups) {
 		b = binary.LittleEndian.AppendUint32(b, w)
 	}
 	copy(m.plan.Bytes(), b)
@@ -52,6 +54,10 @@ func (r *runner) writeSlots() bool {
 
 // recordPlanned records the experts of a layer that the device has planned.
 func (r *runner) recordPlanned(c *vk.Commands) {
+	if r.text != nil && r.text.single() {
+		r.text.recordSingle(c)
+		return
+	}
 	m, k := r.memory, r.kernels
 	n := len(k.up.pipelines)
 	for i, p := range []*product{&k.up, &k.down} {

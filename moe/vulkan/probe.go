@@ -151,7 +151,9 @@ func (p *probe) transferQueues() []int {
 const repetitions = 5
 
 // timed records work on some queues, runs it and returns the median time in seconds.
-func (p *probe) timed(ctx context.Context, queues []int, record func(q int, c *vk.Commands)) (float64, error) {
+func (p *probe) timed(
+	ctx context.Context, queues []int, record func(q int, c *vk.Commands),
+) (float64, error) {
 	var times []float64
 	for first := time.Now(); len(times) < repetitions; {
 		if err := p.record(queues, record); err != nil {

@@ -72,7 +72,8 @@ func (p *probe) table(ctx context.Context, readGBs float64) (rates []hardware.Li
 }
 
 // busy measures uploads while the compute queue reads device memory from before their
-// start until after their end.
+// start until after their end. It is 0 where no amount of reading outlasts them: on one
+// queue uploads come after it.
 func (p *probe) busy(
 	ctx context.Context, piece, total int64, upGBs, readGBs float64,
 ) (float64, error) {
@@ -84,7 +85,7 @@ func (p *probe) busy(
 	copies := deal(uploads, piece, total, p.upload(p.host))
 	passes := 2 + int(1.5*float64(total)/upGBs*readGBs/float64(bytes))
 	var times []float64
-	for len(times) < repetitions {
+	for tries := 0; len(times) < repetitions; {
 		err := p.record(all, func(q int, c *vk.Commands) {
 			if q > 0 {
 				copies(q, c)
@@ -102,6 +103,9 @@ func (p *probe) busy(
 			return 0, err
 		}
 		if !covered {
+			if tries++; tries > 4 {
+				return 0, nil
+			}
 			passes *= 2
 			continue
 		}

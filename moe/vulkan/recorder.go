@@ -27,15 +27,15 @@ type recorder struct {
 	stamps    *vk.Timestamps
 	buffers   []*vk.Commands
 	used      int
-	spans     []span
+	spans     []timed
 	last      uint64   // value that the newest recording signals
 	submitted uint64   // likewise of what the queue has been given
 	read      []uint64 // nanoseconds, scratch of times
 }
 
-// span is what one command buffer did on the device: stamps 2i and 2i+1.
-type span struct {
-	waits bool // for an upload
+// timed is what one command buffer did on the device between stamps 2i and 2i+1.
+type timed struct {
+	waits bool // for an upload: it works on experts that were missing
 }
 
 // maxSpans bounds the timed command buffers between two waits of the host; those beyond
@@ -58,7 +58,8 @@ func newRecorder(d *vk.Device, b *batch) (*recorder, error) {
 	return r, nil
 }
 
-// begin starts a command buffer whose time is measured.
+// begin starts a command buffer whose time is measured; waits tells that it is for experts
+// that were missing.
 func (r *recorder) begin(waits bool) (*vk.Commands, error) {
 	if r.used == len(r.buffers) {
 		c, err := r.device.NewCommands(r.batch.queue)
@@ -70,7 +71,7 @@ func (r *recorder) begin(waits bool) (*vk.Commands, error) {
 	c := r.buffers[r.used]
 	r.used++
 	c.Begin()
-	r.spans = append(r.spans, span{waits})
+	r.spans = append(r.spans, timed{waits})
 	if i := len(r.spans); i <= maxSpans {
 		c.Timestamp(r.stamps, 2*i-2)
 	}

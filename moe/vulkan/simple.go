@@ -43,7 +43,7 @@ func (r *runner) runNaive(ctx context.Context, b *moe.Batch, l int, p pager.Plan
 		if err := r.copyAndWait(ctx, slot, staging); err != nil {
 			return 0, err
 		}
-		c, err := r.compute.begin(false)
+		c, err := r.compute.begin(true)
 		if err != nil {
 			return 0, err
 		}

@@ -128,6 +128,7 @@ func (r *runner) submits() int {
 func (r *runner) group(b *moe.Batch, l int) pager.Group {
 	r.experts = r.experts[:0]
 	for e, n := range r.counts(l) {
+		r.rounded = r.rounded || n >= minRounded && r.kernels.rounds()
 		if n > 0 {
 			r.experts = append(r.experts, r.cfg.Shape.Paging().ID(l, e))
 		}

@@ -3,8 +3,7 @@
 package vulkan
 
 import (
-	"cmp"
-	"slices"
+	"math"
 	"time"
 
 	"ufm/pager"
@@ -41,37 +40,27 @@ func (r *runner) recordUpload(o op, accesses []pager.Access) error {
 	return t.end(c, o.signal, wait...)
 }
 
-// transferTimes returns when the uploads began and how long any of them was under way.
-func (r *runner) transferTimes() (begin, busy uint64, err error) {
+// transferTimes returns when uploads were under way, as disjoint spans in order of time.
+func (r *runner) transferTimes() ([]span, error) {
 	r.copies = r.copies[:0]
 	for _, t := range r.transfers {
 		stamps, ok, err := t.times()
 		if err != nil {
-			return 0, 0, err
+			return nil, err
 		}
 		r.times.Timed = r.times.Timed && ok
 		for i := 0; i < len(stamps); i += 2 {
-			r.copies = append(r.copies, [2]uint64{stamps[i], stamps[i+1]})
+			r.copies = append(r.copies, span{stamps[i], stamps[i+1]})
 		}
 	}
-	slices.SortFunc(r.copies, func(a, b [2]uint64) int { return cmp.Compare(a[0], b[0]) })
-	var end uint64
-	for i, c := range r.copies {
-		if i == 0 {
-			begin, end = c[0], c[0]
-		}
-		if c[1] > end {
-			busy += c[1] - max(c[0], end)
-			end = c[1]
-		}
-	}
-	return begin, busy, nil
+	return union(r.copies), nil
 }
 
-// collectTimes adds up what the finished command buffers took. A stall is time between
-// two computes where the later one waited for an upload.
+// collectTimes adds up what the finished command buffers took. A stall is time in which
+// the compute queue had nothing to do, an upload was under way, and the next compute was
+// that of missing experts.
 func (r *runner) collectTimes() error {
-	begin, upload, err := r.transferTimes()
+	uploads, err := r.transferTimes()
 	if err != nil {
 		return err
 	}
@@ -80,17 +69,16 @@ func (r *runner) collectTimes() error {
 		return err
 	}
 	r.times.Timed = r.times.Timed && ok
-	var compute, stall uint64
-	end := begin
+	var compute, stall, idleSince uint64
 	for i := 0; i < len(stamps); i += 2 {
 		compute += stamps[i+1] - stamps[i]
-		if r.compute.spans[i/2].waits && end != 0 && stamps[i] > end {
-			stall += stamps[i] - end
+		if r.compute.spans[i/2].waits {
+			stall += overlap(uploads, idleSince, stamps[i])
 		}
-		end = stamps[i+1]
+		idleSince = stamps[i+1]
 	}
 	r.times.Compute += nanoseconds(compute)
-	r.times.Upload += nanoseconds(upload)
+	r.times.Upload += nanoseconds(overlap(uploads, 0, math.MaxUint64))
 	r.times.Stall += nanoseconds(stall)
 	return nil
 }

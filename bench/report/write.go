@@ -1,0 +1,100 @@
+package report
+
+import (
+	"bytes"
+	_ "embed"
+	"encoding/base64"
+	"fmt"
+	"html/template"
+	"os"
+	"path/filepath"
+	"strings"
+	textTemplate "text/template"
+
+	"github.com/dustin/go-humanize"
+)
+
+// Files of a report.
+const (
+	HTMLFile     = "report.html"
+	MarkdownFile = "report.md"
+	GoBenchFile  = "bench.txt" // Go's benchmark format
+)
+
+//go:embed report.html.tmpl
+var htmlText string
+
+//go:embed report.md.tmpl
+var markdownText string
+
+// Write makes the plots and the reports of a folder of results.
+func Write(dir string) error {
+	r, err := load(dir)
+	if err != nil {
+		return err
+	}
+	figures, err := r.draw()
+	if err != nil {
+		return err
+	}
+	p := newPage(r, figures)
+	var html, markdown, goBench bytes.Buffer
+	if err := htmlTemplate().Execute(&html, p); err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	if err := markdownTemplate().Execute(&markdown, p); err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	if err := writeGoBench(&goBench, r); err != nil {
+		return err
+	}
+	for name, text := range map[string][]byte{
+		HTMLFile: html.Bytes(), MarkdownFile: markdown.Bytes(), GoBenchFile: goBench.Bytes(),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o644); err != nil {
+			return fmt.Errorf("report: %w", err)
+		}
+	}
+	return nil
+}
+
+func htmlTemplate() *template.Template {
+	return template.Must(template.New(HTMLFile).Funcs(template.FuncMap{
+		// An image of its own keeps the styles of plots apart from each other and the page.
+		"image":    func(svg []byte) template.URL { return template.URL(dataURL(svg)) },
+		"imageSet": func(svg []byte) template.Srcset { return template.Srcset(dataURL(svg)) },
+		"words":    words, "speed": speed, "numeric": numeric,
+	}).Parse(htmlText))
+}
+
+func markdownTemplate() *textTemplate.Template {
+	return textTemplate.Must(textTemplate.New(MarkdownFile).Funcs(textTemplate.FuncMap{
+		"words": words, "speed": speed,
+		"row":  func(cells []string) string { return "| " + strings.Join(cells, " | ") + " |" },
+		"rule": func(cells []string) string { return strings.Repeat("|---", len(cells)) + "|" },
+	}).Parse(markdownText))
+}
+
+func dataURL(svg []byte) string {
+	return "data:image/svg+xml;base64," + base64.StdEncoding.EncodeToString(svg)
+}
+
+// words are a column's name for people.
+func words(column string) string {
+	return strings.NewReplacer("tokens_per_s", "tok/s", "_bytes", "", "_", " ").Replace(column)
+}
+
+// speed is a published one.
+func speed(v float64) string {
+	if v == 0 {
+		return "out of memory"
+	}
+	return humanize.Comma(int64(v))
+}
+
+// numeric tells whether a cell is aligned as a number.
+func numeric(text string) bool {
+	return text == "-" || text[0] >= '0' && text[0] <= '9'
+}
+
+func sizeOf(n int64) string { return humanize.IBytes(uint64(max(n, 0))) }

@@ -1,0 +1,6 @@
+//go:build !cgo || !linux
+
+package sweep
+
+// cards needs cgo.
+func cards() []Card { return nil }

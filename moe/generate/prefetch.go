@@ -1,0 +1,185 @@
+package generate
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"ufm/moe"
+	"ufm/pager"
+)
+
+// Prefetch says when the next layer's experts are uploaded ahead of its router.
+type Prefetch uint8
+
+const (
+	// PrefetchAuto decodes some tokens without prefetching and some with it, where the
+	// link had time to spare, and keeps what was faster.
+	PrefetchAuto Prefetch = iota
+	// PrefetchGate always uploads what the next layer's gate makes of the current
+	// layer's hidden state.
+	PrefetchGate
+	// PrefetchOff never does.
+	PrefetchOff
+)
+
+var prefetchNames = [...]string{"auto", "gate", "off"}
+
+// String is the name that flags and results use.
+func (p Prefetch) String() string { return prefetchNames[p] }
+
+// ParsePrefetch reads a name.
+func ParsePrefetch(name string) (Prefetch, error) {
+	for i, n := range prefetchNames {
+		if n == name {
+			return Prefetch(i), nil
+		}
+	}
+	return 0, fmt.Errorf("generate: unknown prefetch %q (gate, off, auto)", name)
+}
+
+// The trials of PrefetchAuto, in decode steps. What was settled is tried again, for a
+// sequence may change its ways.
+const (
+	warmUpSteps  = 4
+	trialSteps   = 16
+	settledSteps = 1024
+)
+
+// busyLink is the share of time from which on a link has none to spare.
+const busyLink = 0.9
+
+// faster is the share of its time that prefetching must save to be worth its uploads.
+const faster = 0.01
+
+// prefetchSwitch turns prefetching on and off from step to step.
+type prefetchSwitch struct {
+	mode    Prefetch
+	linkGBs float64
+	trial   trial
+	steps   int             // of the current trial
+	walls   []time.Duration // of its steps
+	sum     used
+	without time.Duration // median step of the trial without prefetching
+	on      bool          // what was settled
+	reason  string        // why
+}
+
+// trial is what PrefetchAuto is doing.
+type trial uint8
+
+const (
+	warmUp trial = iota
+	tryWithout
+	tryWith
+	settled
+)
+
+// used is what decode steps took.
+type used struct {
+	wall   time.Duration
+	upload time.Duration // 0: unknown
+	moved  int64         // bytes
+	misses int64
+}
+
+// now tells whether the next step prefetches.
+func (p *prefetchSwitch) now(phase pager.Phase) bool {
+	switch p.mode {
+	case PrefetchGate:
+		return true
+	case PrefetchOff:
+		return false
+	}
+	return phase == pager.Decode && (p.trial == tryWith || p.trial == settled && p.on)
+}
+
+// took learns what one decode step cost.
+func (p *prefetchSwitch) took(t moe.StepTimes, moved, misses int64) {
+	if p.mode != PrefetchAuto {
+		return
+	}
+	p.steps++
+	if p.trial != settled {
+		p.walls = append(p.walls, t.Wall)
+	}
+	p.sum.wall += t.Wall
+	p.sum.upload += t.Upload
+	p.sum.moved += moved
+	p.sum.misses += misses
+	switch {
+	case p.trial == warmUp && p.steps == warmUpSteps:
+		p.begin(tryWithout)
+	case p.trial == tryWithout && p.steps == trialSteps:
+		p.endWithout()
+	case p.trial == tryWith && p.steps == trialSteps:
+		p.endWith()
+	case p.trial == settled && p.steps == settledSteps:
+		p.begin(tryWithout)
+	}
+}
+
+func (p *prefetchSwitch) begin(t trial) {
+	p.trial, p.steps, p.sum, p.walls = t, 0, used{}, p.walls[:0]
+}
+
+// median is that of the trial's steps; one slow step shall not decide.
+func (p *prefetchSwitch) median() time.Duration {
+	slices.Sort(p.walls)
+	return p.walls[len(p.walls)/2]
+}
+
+func (p *prefetchSwitch) settle(on bool, format string, args ...any) {
+	p.on, p.reason = on, fmt.Sprintf(format, args...)
+	p.begin(settled)
+}
+
+// endWithout tries prefetching only if there is something to fetch, and time for it.
+func (p *prefetchSwitch) endWithout() {
+	p.without = p.median()
+	if p.sum.misses == 0 {
+		p.settle(false, "nothing missed in %d tokens", trialSteps)
+		return
+	}
+	busy, known := p.busy()
+	if known && busy >= busyLink {
+		p.settle(false, "the link was busy %.0f %% of the time", 100*busy)
+		return
+	}
+	p.begin(tryWith)
+}
+
+// busy is the share of time in which the link moved something.
+func (p *prefetchSwitch) busy() (share float64, known bool) {
+	switch wall := p.sum.wall.Seconds(); {
+	case wall <= 0:
+		return 0, false
+	case p.sum.upload > 0:
+		return p.sum.upload.Seconds() / wall, true
+	case p.linkGBs > 0:
+		return float64(p.sum.moved) / (p.linkGBs * 1e9 * wall), true
+	}
+	return 0, false
+}
+
+func (p *prefetchSwitch) endWith() {
+	with, without := p.median(), p.without
+	on := float64(with) < (1-faster)*float64(without)
+	p.settle(on, "a token took %.3g ms with it, %.3g ms without",
+		milliseconds(with), milliseconds(without))
+}
+
+// state is what results say of prefetching.
+func (p *prefetchSwitch) state() string {
+	switch {
+	case p.mode != PrefetchAuto:
+		return p.mode.String()
+	case p.reason == "":
+		return "auto: off, too few tokens to tell"
+	case p.on:
+		return "auto: on, " + p.reason
+	}
+	return "auto: off, " + p.reason
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -1,0 +1,55 @@
+//go:build cgo && linux
+
+package vulkan
+
+import (
+	"fmt"
+	"testing"
+
+	"ufm/moe"
+)
+
+// TestMatrices compares the kernels on the matrix units with float64, where the device has
+// them: row counts at the edges of every tile, and both what rounds activations and what
+// must not.
+func TestMatrices(t *testing.T) {
+	b := open(t, Options{})
+	if !hasMatrices(b.device.Info()) {
+		t.Skipf("%s has no matrices of bfloat16", b.device.Info().Name)
+	}
+	for form := moe.GELU; form <= moe.SwiGLU; form++ {
+		for dtype := moe.F32; dtype <= moe.BF16; dtype++ {
+			s := moe.Shape{
+				Layers: 1, Experts: 6, DModel: 136, DHidden: 264, TopK: 1, Form: form, DType: dtype,
+			}
+			var routing []uint32
+			for e, rows := range []int{5, 17, 33, 63, 64, 131} {
+				for range rows {
+					routing = append(routing, uint32(e))
+				}
+			}
+			for _, exact := range []bool{true, false} {
+				t.Run(fmt.Sprintf("%s/%s/exact=%v", form, dtype, exact), func(t *testing.T) {
+					g := newRig(t, b, s, len(routing))
+					g.routing = routing
+					batch := g.run(t, moe.RunConfig{Mode: moe.Baseline, Exact: exact}, 1)
+					r, err := moe.Verify(t.Context(), g.bank.Model(), batch)
+					if err != nil {
+						t.Fatal(err)
+					}
+					t.Logf("NMSE %.2g, of the worst token %.2g", r.NMSE, r.TokenNMSE)
+					most := 1e-11
+					if !exact && dtype != moe.F32 {
+						most = 1e-5
+						if r.NMSE < 1e-9 {
+							t.Errorf("NMSE: got %g: nothing was rounded", r.NMSE)
+						}
+					}
+					if r.NMSE > most {
+						t.Errorf("NMSE: got %g, want at most %g", r.NMSE, most)
+					}
+				})
+			}
+		}
+	}
+}

@@ -1,0 +1,275 @@
+//go:build cgo && linux
+
+package vulkan
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"ufm/moe"
+	"ufm/pager"
+	"ufm/vk"
+)
+
+// text is what surrounds the experts of a language model on the device: it records
+// attention before a layer's router and the residual stream after its experts. A runner
+// that has one runs whole models; see text_layer.go for the forward pass.
+type text struct {
+	*runner
+	model   moe.TextModel
+	cfg     moe.TextConfig
+	sizes   textSizes
+	kernels *textKernels
+	dense   *textMemory
+
+	position int            // tokens of the sequence
+	batch    *moe.TextBatch // under way
+	ahead    bool           // it prefetches
+	predict  bool           // what the next layer's gate would choose is computed too
+	wanted   []pager.ExpertID
+}
+
+// textRunner runs a whole language model; it is a runner of the model's experts with a text
+// around them.
+type textRunner struct {
+	*runner
+}
+
+var _ moe.TextBackend = (*backend)(nil)
+
+// NewTextRunner compiles the kernels and takes the pool, the weights' and the cache's memory.
+func (b *backend) NewTextRunner(cfg moe.TextConfig, m moe.TextModel) (moe.TextRunner, error) {
+	if err := cfg.Validate(m); err != nil {
+		return nil, err
+	}
+	if dim := m.Config().HeadDim; dim%4 != 0 || dim > maxHeadDim {
+		return nil, fmt.Errorf("vulkan: head_dim %d: attention takes multiples of 4 up to %d",
+			dim, maxHeadDim)
+	}
+	if b.stuck {
+		return nil, errStuck
+	}
+	cfg.Run.Exact = true // text is scored, and compared with what other budgets gave
+	if err := checkDispatches(b.device.Info(), cfg.Run); err != nil {
+		return nil, err
+	}
+	r := &runner{backend: b, device: b.device, cfg: cfg.Run, layout: moe.NewLayout(cfg.Run.Shape)}
+	r.text = &text{runner: r, model: m, cfg: cfg}
+	if err := r.open(b); err != nil {
+		return nil, errors.Join(memoryError(err), r.Close())
+	}
+	if err := r.text.open(b); err != nil {
+		return nil, errors.Join(memoryError(err), r.Close())
+	}
+	return &textRunner{r}, nil
+}
+
+// TextMemory lists the device memory of everything but the pool.
+func (b *backend) TextMemory(cfg moe.TextConfig, m moe.TextModel) []moe.MemoryPart {
+	if cfg.Validate(m) != nil {
+		return nil // NewTextRunner tells what is wrong
+	}
+	var experts memory
+	experts.take(cfg.Run, 1)
+	sizes := newTextSizes(b.device.Info(), cfg, m)
+	var weights, cache, activations textMemory
+	weights.takeWeights(sizes)
+	cache.takeCache(sizes)
+	activations.takeActivations(sizes)
+	return []moe.MemoryPart{
+		{What: "dense weights", Bytes: weights.local},
+		{What: "KV cache", Bytes: cache.local},
+		{What: "activations", Bytes: activations.local + experts.local},
+	}
+}
+
+// open takes the memory and compiles the kernels.
+func (x *text) open(b *backend) (err error) {
+	x.sizes = newTextSizes(b.device.Info(), x.cfg, x.model)
+	if x.dense, err = newTextMemory(b.device, x.sizes); err != nil {
+		return err
+	}
+	x.own(x.dense)
+	x.kernels, err = b.textKernelsFor(x.sizes)
+	return err
+}
+
+// Attach uploads the dense weights, the gates and, in Baseline, every expert.
+func (t *textRunner) Attach(ctx context.Context, b moe.Bank) error {
+	if err := t.runner.Attach(ctx, b); err != nil {
+		return err
+	}
+	return t.text.upload(ctx)
+}
+
+// Reset empties the sequence.
+func (t *textRunner) Reset() {
+	if t.text != nil {
+		t.text.position = 0
+	}
+}
+
+// Position is the number of tokens of the sequence.
+func (t *textRunner) Position() int {
+	if t.text == nil {
+		return 0
+	}
+	return t.text.position
+}
+
+// Forward appends b to the sequence. ctx can end it between two layers; the sequence then
+// is as it was before.
+func (t *textRunner) Forward(ctx context.Context, b *moe.TextBatch) (moe.StepTimes, error) {
+	if t.failed != nil {
+		return moe.StepTimes{}, t.failed
+	}
+	if t.bank == nil {
+		return moe.StepTimes{}, errors.New("vulkan: forward before Attach")
+	}
+	x := t.text
+	if err := b.Validate(x.cfg, x.sizes.Config, x.position); err != nil {
+		return moe.StepTimes{}, err
+	}
+	err := x.forward(ctx, b)
+	var stop *stopped
+	if errors.As(err, &stop) {
+		return moe.StepTimes{}, stop.err
+	}
+	if err != nil {
+		t.failed = err
+		return moe.StepTimes{}, err
+	}
+	x.position += len(b.IDs)
+	return t.times, nil
+}
+
+// stopped is the end of a context at a point where the device is idle and nothing is
+// recorded: it does no harm.
+type stopped struct{ err error }
+
+func (s *stopped) Error() string { return s.err.Error() }
+
+// forward runs b through all layers.
+func (x *text) forward(ctx context.Context, b *moe.TextBatch) error {
+	start := time.Now()
+	x.times = moe.StepTimes{Timed: true}
+	submits, waits := x.submits(), x.waits
+	x.begin(b)
+	step := &moe.Batch{Step: b.Step, Tokens: len(b.IDs), Phase: b.Phase, Routing: b.Routing}
+	if err := ctx.Err(); err != nil {
+		return &stopped{err}
+	}
+	run := x.forwardPaged
+	if x.resident() {
+		run = x.stepResident
+		ctx = context.WithoutCancel(ctx) // a token or a chunk: there is no point in between
+	}
+	if err := run(ctx, step); err != nil {
+		return err
+	}
+	if err := x.moreLogits(ctx); err != nil {
+		return err
+	}
+	x.readBack()
+	x.times.Wall = time.Since(start)
+	x.times.Submits = x.submits() - submits
+	x.times.Waits = x.waits - waits
+	return nil
+}
+
+// forwardPaged asks the pager layer by layer, as stepPaged does, and prefetches the next
+// layer's experts behind those of this one.
+func (x *text) forwardPaged(ctx context.Context, b *moe.Batch) error {
+	wait := context.WithoutCancel(ctx)
+	c, err := x.compute.begin(false)
+	if err != nil {
+		return err
+	}
+	x.recordRouter(c, b, 0)
+	value := x.schedule.next()
+	if err := x.compute.end(c, value); err != nil {
+		return err
+	}
+	for l := range x.cfg.Run.Shape.Layers {
+		if err := x.finishAhead(wait, value); err != nil {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return &stopped{errors.Join(err, x.drainAhead(wait))}
+		}
+		plan, err := x.place.Request(x.group(b, l))
+		if err != nil {
+			return err
+		}
+		if value, err = x.runGroup(wait, b, l, plan); err != nil {
+			return err
+		}
+		if err := x.prefetch(l + 1); err != nil {
+			return err
+		}
+	}
+	if err := x.finishAhead(wait, value); err != nil {
+		return err
+	}
+	return x.drainAhead(wait)
+}
+
+// begin writes what the device reads of b.
+func (x *text) begin(b *moe.TextBatch) {
+	x.batch = b
+	x.ahead = x.cfg.Prefetch && !b.NoPrefetch && !x.resident()
+	x.predict = x.ahead || b.Predicted != nil
+	ids := x.dense.ids.Words()
+	for i, id := range b.IDs {
+		ids[i] = uint32(id)
+	}
+	copy(x.runner.memory.routing.Words(), b.Routing)
+}
+
+// moreLogits computes the logits that did not fit the buffer of the step's own, piece by
+// piece, and takes them all to the host.
+func (x *text) moreLogits(ctx context.Context) error {
+	vocab := x.sizes.Vocab
+	rows := len(x.batch.Logits) / vocab
+	for first := 0; first < rows; first += x.sizes.logits {
+		n := min(rows-first, x.sizes.logits)
+		if first > 0 {
+			if err := x.runNow(ctx, func(c *vk.Commands) { x.recordHead(c, first, n) }); err != nil {
+				return err
+			}
+		}
+		cutRows(x.batch.Logits[first*vocab:][:n*vocab], x.dense.logits.Floats(), vocab, x.sizes.vocab)
+	}
+	return nil
+}
+
+// runNow records one command buffer, submits it and waits for it.
+func (x *text) runNow(ctx context.Context, record func(c *vk.Commands)) error {
+	c, err := x.compute.begin(false)
+	if err != nil {
+		return err
+	}
+	record(c)
+	v := x.schedule.next()
+	if err := x.compute.end(c, v); err != nil {
+		return err
+	}
+	return x.finish(context.WithoutCancel(ctx), v)
+}
+
+// readBack copies what the device left of the routers' choice.
+func (x *text) readBack() {
+	b, m := x.batch, x.dense
+	copy(b.Experts, m.experts.Words())
+	copy(b.Weights, m.weights.Floats())
+	first := len(b.IDs) * x.cfg.Run.Shape.TopK // layer 0 has no layer before it
+	for i := range b.Predicted[:min(first, len(b.Predicted))] {
+		b.Predicted[i] = moe.NoPrediction
+	}
+	if b.Predicted != nil {
+		copy(b.Predicted[first:], m.predicted.Words()[first:])
+	}
+	x.batch = nil
+}
