@@ -13,9 +13,9 @@ import (
 
 // modelled are specs of policies that have a plain model.
 var modelled = []string{
-	"2q", "arc", "arraylru", "clock", "fifo", "layerlru", "lfu", "lfu:half=0",
-	"lfu:half=3", "lirs", "lirs:far=0.4", "lru", "mru", "perlayer", "s3fifo", "sieve", "slru", "slru:protected=0.5",
-	"static:warmup=2",
+	"2q", "arc", "arraylru", "clock", "fifo", "layerlru", "lfu", "lfu:half=0", "lfu:half=3",
+	"lirs", "lirs:far=0.4", "lru", "mru", "perlayer", "s3fifo", "sieve", "slru",
+	"slru:protected=0.5", "static:warmup=2",
 }
 
 // Every policy has a model here or a test of its own that is told of.
