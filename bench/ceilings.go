@@ -24,6 +24,13 @@ func Ceilings(ctx context.Context, b moe.Backend, cache hardware.Cache) (hardwar
 func MeasureCeilings(
 	ctx context.Context, b moe.Backend, cache hardware.Cache,
 ) (hardware.Ceilings, error) {
+	return measureAll(ctx, b, cache, MeasureTiming)
+}
+
+func measureAll(
+	ctx context.Context, b moe.Backend, cache hardware.Cache,
+	timing func(context.Context, moe.Backend) (*hardware.Timing, error),
+) (hardware.Ceilings, error) {
 	ceilings := b.Measure
 	if all, ok := b.(interface {
 		MeasureAll(ctx context.Context) (hardware.Ceilings, error)
@@ -33,7 +40,7 @@ func MeasureCeilings(
 	return measure(ctx, b, cache, func(ctx context.Context) (hardware.Ceilings, error) {
 		c, err := ceilings(ctx)
 		if err == nil {
-			c.Timing, err = MeasureTiming(ctx, b)
+			c.Timing, err = timing(ctx, b)
 		}
 		return c, err
 	})

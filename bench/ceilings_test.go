@@ -25,6 +25,9 @@ func (m *measuring) Measure(context.Context) (hardware.Ceilings, error) {
 	return card, m.err
 }
 
+// noTiming stands for the timing of kernels, which the fakes have none of.
+func noTiming(context.Context, moe.Backend) (*hardware.Timing, error) { return nil, nil }
+
 func TestCeilingsAreMeasuredOnce(t *testing.T) {
 	cache := hardware.Cache{Dir: t.TempDir()}
 	m := &measuring{}
@@ -41,7 +44,7 @@ func TestCeilingsAreMeasuredOnce(t *testing.T) {
 	if m.times != 1 {
 		t.Errorf("measured %d times, want once", m.times)
 	}
-	if _, err := MeasureCeilings(t.Context(), m, cache); err != nil || m.times != 2 {
+	if _, err := measureAll(t.Context(), m, cache, noTiming); err != nil || m.times != 2 {
 		t.Errorf("measured %d times (%v), want again when asked to", m.times, err)
 	}
 }
@@ -68,7 +71,7 @@ func TestCeilingsLongAndShort(t *testing.T) {
 	if err != nil || m.times != 1 || m.long != 0 || short.Link != nil {
 		t.Fatalf("a run: %d short and %d long, %v, %+v", m.times, m.long, err, short)
 	}
-	if _, err := MeasureCeilings(t.Context(), m, cache); err != nil || m.times != 1 || m.long != 1 {
+	if _, err := measureAll(t.Context(), m, cache, noTiming); err != nil || m.times != 1 || m.long != 1 {
 		t.Errorf("asked for all: %d short and %d long, %v", m.times, m.long, err)
 	}
 	kept, err := Ceilings(t.Context(), m, cache)

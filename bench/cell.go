@@ -154,7 +154,7 @@ func (c *cell) prepare(ctx context.Context) error {
 	if c.verdict, err = c.check.judge(ctx, c.mode, c.runner, captures); err != nil {
 		return err
 	}
-	if err := c.heat(ctx); err != nil {
+	if err := heat(ctx, c.backend); err != nil {
 		return err
 	}
 	for c.next < warmUpSteps {
@@ -168,8 +168,8 @@ func (c *cell) prepare(ctx context.Context) error {
 
 // heat keeps the device busy until its clocks are up, if it has clocks that go down. It
 // runs no steps, so that the number of steps follows from what was asked for alone.
-func (c *cell) heat(ctx context.Context) error {
-	if b, ok := c.backend.(interface {
+func heat(ctx context.Context, backend moe.Backend) error {
+	if b, ok := backend.(interface {
 		Heat(ctx context.Context, d time.Duration) error
 	}); ok {
 		return b.Heat(ctx, hot)

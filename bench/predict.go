@@ -63,6 +63,9 @@ func (p *Prediction) predict(r *Row, c hardware.Ceilings) error {
 	if r.Status != StatusOK {
 		return fmt.Errorf("the cell ended with status %s", r.Status)
 	}
+	if r.Steps == nil || r.StepMsMedian == nil || r.Tokens < 1 || r.Tokens > MaxTokens {
+		return errors.New("the row has no measured steps")
+	}
 	w, err := newWorkload(r)
 	if err != nil {
 		return err
@@ -76,7 +79,9 @@ func (p *Prediction) predict(r *Row, c hardware.Ceilings) error {
 	case moe.Published.String():
 		opts.Policy, opts.Order = "lru", pager.Ascending
 	case moe.UFM.String():
-		opts.Policy = *r.Policy
+		if r.Policy != nil {
+			opts.Policy = *r.Policy
+		}
 	default:
 		return errors.New("not a mode that keeps experts resident")
 	}

@@ -29,6 +29,8 @@ func TestSimulatorPage(t *testing.T) {
 	for name, text := range map[string]string{
 		"published": publishedTable(t),
 		"h200":      predictedTable(t, "../results/2026-11-23-h200/rows.jsonl", "h200", 0.05),
+		"vulkan":    recordedTable(t, "vulkan"),
+		"cpu":       recordedTable(t, "cpu"),
 	} {
 		want = replaceTable(t, want, name, text)
 	}
@@ -152,6 +154,40 @@ func publishedSpeed(t *testing.T, card hardware.Ceilings, experts int, resident 
 	return float64(r.Tokens**r.Steps) / result.Times.Total() * 1e9
 }
 
+// recordedTable is that of a backend of which scripts/simulator.sh has left a record.
+func recordedTable(t *testing.T, backend string) string {
+	const folder = "../results/simulator/"
+	if _, err := os.Stat(folder + backend + ".json"); err != nil {
+		return "Not recorded yet: it takes an idle machine.\n"
+	}
+	return predictedTable(t, folder+backend+".runs.jsonl", folder+backend+".json", 0.15)
+}
+
+// fastest keeps the fastest run of each cell, in the order of their first runs: others
+// were slowed down by whatever else the machine did.
+func fastest(rows []Row) []Row {
+	type cell struct {
+		mode, form, dtype                                  string
+		layers, experts, dModel, dHidden, topK, tok, slots int
+	}
+	at := map[cell]int{}
+	var kept []Row
+	for _, r := range rows {
+		key := cell{r.Mode, r.Form, r.DType, r.Layers, r.Experts, r.DModel, r.DHidden, r.TopK,
+			r.Tokens, r.Slots}
+		i, known := at[key]
+		switch {
+		case !known:
+			at[key] = len(kept)
+			kept = append(kept, r)
+		case r.StepMsMedian != nil && kept[i].StepMsMedian != nil &&
+			*r.StepMsMedian < *kept[i].StepMsMedian:
+			kept[i] = r
+		}
+	}
+	return kept
+}
+
 // predictedTable sets measured rows beside predictions, those of cells that page.
 func predictedTable(t *testing.T, path, device string, within float64) string {
 	f, err := os.Open(path)
@@ -170,11 +206,14 @@ func predictedTable(t *testing.T, path, device string, within float64) string {
 	var b strings.Builder
 	b.WriteString("| mode | experts | dtype | slots | uploads: measured | replayed | " +
 		"ms a step: measured | predicted | error |\n|---|---|---|---|---|---|---|---|---|\n")
-	for _, p := range Predict(rows, c) {
+	for _, p := range Predict(fastest(rows), c) {
 		if p.Error == nil || p.Slots == p.Layers*p.Experts {
 			continue
 		}
-		if math.Abs(*p.Error) > within {
+		// A policy that has changed since the rows were recorded decides otherwise: then
+		// the two times are not of the same work.
+		same := math.Abs(float64(*p.Replayed)/float64(*p.Uploads)-1) < 0.01
+		if same && math.Abs(*p.Error) > within {
 			t.Errorf("%s with %d experts of %s: predicted %.4g ms, measured %.4g: %s off",
 				p.Mode, p.Experts, p.DType, *p.PredictedMs, *p.MeasuredMs, signedPercent(*p.Error))
 		}

@@ -17,9 +17,9 @@ var timingRows = []int{1, 4, 11, 32, 128}
 
 const (
 	timingExperts = 8
-	timingFor     = 10 * time.Millisecond // of each measurement
-	timingRounds  = 3                     // of all measurements: what else runs comes and goes
-	timingMost    = time.Second / 2       // a step that takes longer ends its series
+	timingFor     = 10 * time.Millisecond  // of each measurement
+	timingRounds  = 2                      // of all measurements: what else runs comes and goes
+	timingMost    = 400 * time.Millisecond // a step that takes longer ends its series
 )
 
 // MeasureTiming runs b's own kernels with everything resident and times them: what the
@@ -31,7 +31,7 @@ func MeasureTiming(ctx context.Context, b moe.Backend) (*hardware.Timing, error)
 	}
 	shape := moe.Shape{Layers: 1, Experts: timingExperts, TopK: 1, DModel: 2048, DHidden: 8192}
 	if d := b.Device(); d.Unified {
-		shape.DModel, shape.DHidden = 1024, 2048 // 16 MiB an expert: beyond the caches together
+		shape.DModel, shape.DHidden = 1024, 1024 // a CPU: 8 MiB an expert, together beyond its caches
 	}
 	if err := timeLayer(ctx, b, shape, t); err != nil {
 		return nil, fmt.Errorf("bench: measure layers of %s: %w", b.Device().Name, err)
@@ -125,6 +125,9 @@ func timeSteps(
 	}
 	defer func() { err = errors.Join(err, r.close()) }()
 	for round := range timingRounds {
+		if err := heat(ctx, b); err != nil {
+			return nil, err
+		}
 		for i, step := range steps {
 			if round == 0 && i%2 == 0 && i > 0 && times[i-2].Compute > timingMost {
 				steps = steps[:i]
@@ -190,7 +193,7 @@ func (r *timed) step(ctx context.Context, tokens, experts int) (best moe.StepTim
 		r.batch.Routing[i] = uint32(i % min(experts, r.shape.Experts))
 	}
 	var start time.Time
-	for n := -1; n < 2 || n < 200 && time.Since(start) < timingFor; n++ {
+	for n := -1; n < 1 || n < 200 && time.Since(start) < timingFor; n++ {
 		if n == 0 {
 			start = time.Now() // the step before warmed up: kernels may be compiled late
 		}

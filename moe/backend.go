@@ -79,10 +79,10 @@ type Backend interface {
 
 // Device names what a backend runs on.
 type Device struct {
-	Name     string
-	Driver   string
-	Unified  bool  // device and host share one memory: paging gains nothing
-	MemBytes int64 // of device memory that this process may take
+	Name     string `json:"name"`
+	Driver   string `json:"driver"`
+	Unified  bool   `json:"unified"`   // device and host share one memory: paging gains nothing
+	MemBytes int64  `json:"mem_bytes"` // of device memory that this process may take
 }
 
 // Bank holds all experts of a model in host memory. It may serve several Runners,

@@ -103,6 +103,7 @@ func TestBeladyBeatsPoliciesOnSingleExperts(t *testing.T) {
 
 // Groups of the size that a few tokens need, and pools from one group up.
 func TestBeladyBeatsPoliciesOnGroups(t *testing.T) {
+	t.Parallel()
 	rng := rand.New(rand.NewPCG(5, 0))
 	for range 40 {
 		shape := pager.Shape{Layers: 1 + rng.IntN(6), Experts: 16, TopK: 2}
@@ -203,6 +204,7 @@ func TestBeladyIsOptimalOnSingleExperts(t *testing.T) {
 // one that is depends on what was resident, so no rule that looks one use ahead is
 // optimal on groups. The loss shows in pools hardly larger than a group.
 func TestBeladyIsNearlyOptimalOnGroups(t *testing.T) {
+	t.Parallel()
 	rng := rand.New(rand.NewPCG(4, 0))
 	got, best := 0, 0
 	for range 500 {

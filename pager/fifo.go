@@ -1,8 +1,39 @@
 package pager
 
 // fifo evicts the expert that has been resident longest.
-type fifo struct{ *arrayLRU }
+type fifo struct {
+	named
+	ungrouped
+	at   []ExpertID // (slots): a ring; residents from head on, the oldest first
+	head int
+	size int
+}
 
-func newFIFO(name string, shape Shape) fifo { return fifo{newArrayLRU(name, shape)} }
+func newFIFO(name string, slots int) *fifo {
+	return &fifo{named: named(name), at: make([]ExpertID, slots)}
+}
 
-func (fifo) Touch(ExpertID) {}
+func (*fifo) Touch(ExpertID) {}
+
+func (p *fifo) Insert(e ExpertID, _ bool) {
+	p.at[p.index(p.size)] = e
+	p.size++
+}
+
+func (p *fifo) Evict() ExpertID {
+	if p.size == 0 {
+		p.emptied()
+	}
+	e := p.at[p.head]
+	p.head = p.index(1)
+	p.size--
+	return e
+}
+
+// index is where the resident stands that has i others before it.
+func (p *fifo) index(i int) int {
+	if i += p.head; i >= len(p.at) {
+		i -= len(p.at)
+	}
+	return i
+}

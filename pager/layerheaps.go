@@ -77,7 +77,9 @@ func (h *layerHeaps) insert(layer int, m member) {
 		h.put(members, last, m)
 		h.settle(layer, members, last)
 	}
-	h.setWait(layer)
+	if h.place[m.expert] == 0 {
+		h.setWait(layer)
+	}
 }
 
 func (h *layerHeaps) touch(e ExpertID, now int64) {

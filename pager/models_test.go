@@ -13,9 +13,9 @@ import (
 
 // modelled are specs of policies that have a plain model.
 var modelled = []string{
-	"2q", "arc", "arraylru", "clock", "fifo", "layerlru", "lfu", "lfu:half=0",
-	"lfu:half=3", "lirs", "lirs:far=0.4", "lru", "mru", "perlayer", "s3fifo", "sieve", "slru", "slru:protected=0.5",
-	"static:warmup=2",
+	"2q", "arc", "arraylru", "clock", "fifo", "layerlru", "lfu", "lfu:half=0", "lfu:half=3",
+	"lirs", "lirs:far=0.4", "lru", "mru", "perlayer", "s3fifo", "sieve", "slru",
+	"slru:protected=0.5", "static:warmup=2",
 }
 
 // Every policy has a model here or a test of its own that is told of.
@@ -81,6 +81,7 @@ func compareWithModel(
 // TestTinyUniverses compares every policy with its model on all traces of 7 accesses to
 // at most 4 experts, but for renaming, in one layer and, with two experts each, in two.
 func TestTinyUniverses(t *testing.T) {
+	t.Parallel()
 	single := scenario{shape: pager.Shape{Layers: 1, Experts: 4, TopK: 1}}
 	double := scenario{shape: pager.Shape{Layers: 2, Experts: 2, TopK: 1}}
 	eachTrace(nil, 7, func(trace []int) {
@@ -156,6 +157,7 @@ func skewed(seed uint64, groups int) scenario {
 }
 
 func TestPoliciesEqualModelsOnLongTraces(t *testing.T) {
+	t.Parallel()
 	for seed := range uint64(4) {
 		s := skewed(seed, 1500)
 		for _, spec := range modelled {
@@ -204,6 +206,7 @@ func (p *checkedLFRU) Evict() pager.ExpertID {
 }
 
 func TestLFRUEvictsTheLeast(t *testing.T) {
+	t.Parallel()
 	s := skewed(9, 12000) // long enough for the weights to be divided
 	for _, window := range []int{3, 128} {
 		policy := &checkedLFRU{

@@ -40,19 +40,27 @@ type nextUse struct {
 	shape  Shape
 	window int
 
-	hazard  *hazard
-	habits  []habit    // (universe)
-	rates   []rates    // (layers): for the next turn, where the layer is not outdated
-	turns   []int64    // (layers): groups that the layer has had
-	heaps   layerHeaps // residents by chance
-	clock   int64      // layer turns so far, with those that a request skipped
-	at      int        // layer of the last group
-	due     []int64    // (layers): clock of the layer's next turn
-	prior   int64      // chance of an expert of which nothing is known
-	fading  []int64    // (ages): (1 − 1/window)^age
-	touches int64      // of experts, for their order
-	overlap bool       // the newest miss of this group stays
-	newest  member     // miss of this group that is not yet in its heap, or of NoExpert
+	hazard *hazard
+	habits []habit    // (universe)
+	rates  []rates    // (layers): for the next turn, where the layer is not outdated
+	turns  []int64    // (layers): groups that the layer has had
+	heaps  layerHeaps // residents by chance
+	clock  int64      // layer turns so far, with those that a request skipped
+	at     int        // layer of the last group
+	due    []int64    // (layers): clock of the layer's next turn
+	prior  int64      // chance of an expert of which nothing is known
+	windowed
+	fading  []int64 // (ages): (1 − 1/window)^age
+	touches int64   // of experts, for their order
+	overlap bool    // the newest miss of this group stays
+	newest  member  // miss of this group that is not yet in its heap, or of NoExpert
+}
+
+// windowed are shares of the windowed weight of all turns, which is 1.
+type windowed struct {
+	useWeight   int64 // of one use
+	priorWeight int64 // of the prior's turns
+	recentPrior int64 // of the prior
 }
 
 // habit is what is known of one expert, resident or not.
@@ -88,6 +96,11 @@ func newNextUse(name string, shape Shape, window int) *nextUse {
 		newest: member{expert: NoExpert},
 	}
 	p.prior = one * int64(max(shape.TopK, 1)) / int64(shape.Experts)
+	p.windowed = windowed{
+		useWeight:   one / int64(window),
+		priorWeight: priorTurns * one / int64(window),
+		recentPrior: priorTurns * p.prior / int64(window),
+	}
 	p.hazard = newHazard(p.prior, int64(shape.Layers))
 	for l := range p.due {
 		p.due[l] = int64(l + 1)
@@ -109,7 +122,9 @@ func (p *nextUse) Begin(layer int, hits, misses []ExpertID) {
 	p.overlap = len(misses) > p.shape.TopK
 	for {
 		p.clock++
-		p.at = (p.at + 1) % p.shape.Layers
+		if p.at++; p.at == p.shape.Layers {
+			p.at = 0
+		}
 		p.due[p.at] = p.clock + int64(p.shape.Layers)
 		if p.at == layer {
 			break
@@ -134,7 +149,7 @@ func (p *nextUse) use(e ExpertID, turn int64) {
 	if h.last > 0 {
 		p.hazard.reused(turn - h.last)
 	}
-	h.recent = h.recent*p.faded(turn-h.last)>>oneBits + one/int64(p.window)
+	h.recent = h.recent*p.faded(turn-h.last)>>oneBits + p.useWeight
 	h.last = turn
 	h.uses++
 }
@@ -239,12 +254,14 @@ type rates struct {
 }
 
 func (p *nextUse) newRates(layer int) rates {
-	r := rates{turn: p.turns[layer], curve: p.hazard.curve, fading: p.fading}
+	r := rates{
+		turn: p.turns[layer], recentPrior: p.recentPrior,
+		curve: p.hazard.curve, fading: p.fading,
+	}
 	r.perTurn = one * one / (r.turn + priorTurns)
 	r.longPrior = priorTurns * p.prior / (r.turn + priorTurns)
-	weight := one - p.faded(r.turn) + priorTurns*one/int64(p.window)
+	weight := one - p.faded(r.turn) + p.priorWeight
 	r.perWeight = one * one / weight
-	r.recentPrior = priorTurns * p.prior / int64(p.window)
 	return r
 }
 

@@ -38,7 +38,7 @@ var registry = []policyKind{
 			Evicts: "the oldest arrival that was not touched since its last turn",
 			Source: "Corbató, A paging experiment with the Multics system, 1968",
 		},
-		func(name string, s Shape, _ int, _ *arguments) Policy { return newClock(name, s) },
+		func(name string, s Shape, slots int, _ *arguments) Policy { return newClock(name, s, slots) },
 	},
 	{
 		PolicyInfo{
@@ -46,7 +46,7 @@ var registry = []policyKind{
 			Evicts: "the oldest arrival",
 			Source: "Belady, IBM Systems Journal 1966",
 		},
-		func(name string, s Shape, _ int, _ *arguments) Policy { return newFIFO(name, s) },
+		func(name string, _ Shape, slots int, _ *arguments) Policy { return newFIFO(name, slots) },
 	},
 	{
 		PolicyInfo{

@@ -12,7 +12,7 @@ ufm=$(mktemp -d)/ufm
 go build -o "$ufm" ./cmd/ufm
 XDG_CACHE_HOME=$(mktemp -d)
 export XDG_CACHE_HOME
-"$ufm" info --measure >"$out/info.txt"
+"$ufm" info --measure >"$out/info.txt" 2>/dev/null
 for f in "$XDG_CACHE_HOME"/ufm/hardware/*.json; do
 	cp "$f" "$out/$(basename "$f" | cut -d- -f1).json"
 done
@@ -37,5 +37,5 @@ cell() { # backend, flags...
 	cell cpu --mode ufm --layers 2 --experts 32 --d-model 1024 --d-hidden 2048 --dtype bf16 --tokens 256 --budget 50% --steps 6
 } >"$out/cpu.runs.jsonl"
 for backend in vulkan cpu; do
-	"$ufm" sim --predict "$out/$backend.runs.jsonl" --hardware "$out/$backend.json" --format table
+	"$ufm" sim --predict "$out/$backend.runs.jsonl" --hardware "$out/$backend.json"
 done

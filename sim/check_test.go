@@ -59,6 +59,7 @@ func record(
 }
 
 func TestCheckAccepts(t *testing.T) {
+	t.Parallel()
 	tr := small()
 	shape, groups := sim.Groups(tr)
 	for _, policy := range pager.PolicyNames() {

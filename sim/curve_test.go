@@ -43,20 +43,21 @@ func checkCurve(t *testing.T, shape pager.Shape, groups []pager.Group, order pag
 }
 
 func TestLRUCurveEqualsReplay(t *testing.T) {
+	t.Parallel()
 	checkTrace := small()
 	shape, groups := sim.FlatGroups(checkTrace)
 	checkCurve(t, shape, groups, pager.ResidentFirst)
 	shape, groups = sim.Groups(checkTrace)
 	checkCurve(t, shape, groups, pager.Ascending)
 
-	// Long enough for time to run out again and again, and with two levels of blocks.
+	// Long enough for time to run out again and again.
 	rng := rand.New(rand.NewPCG(1, 0))
 	for _, shape := range []pager.Shape{
 		{Layers: 1, Experts: 1}, {Layers: 1, Experts: 2}, {Layers: 3, Experts: 7},
-		{Layers: 5, Experts: 60},
+		{Layers: 5, Experts: 30},
 	} {
 		var single, grouped []pager.Group
-		for i := range 3000 {
+		for i := range 2000 {
 			layer := i % shape.Layers
 			var g pager.Group
 			for index := range shape.Experts {
@@ -76,6 +77,7 @@ func TestLRUCurveEqualsReplay(t *testing.T) {
 
 // A universe whose time axis needs three levels of blocks, at some sizes.
 func TestLRUCurveOfLargeUniverse(t *testing.T) {
+	t.Parallel()
 	shape := pager.Shape{Layers: 10, Experts: 900}
 	rng := rand.New(rand.NewPCG(2, 0))
 	var groups []pager.Group

@@ -16,6 +16,7 @@ import (
 
 // The miss ratios of single accesses, against those of an independent simulator.
 func TestFlatMatchesGolden(t *testing.T) {
+	t.Parallel()
 	files := map[string]string{
 		"tiny_public": tiny, "qwen3-30b-a3b decode": qwen, "gemma-4-26b-a4b decode": gemma,
 	}
@@ -77,6 +78,7 @@ func goldenRatios(t *testing.T) map[string]goldenTrace {
 
 // The fast way through single accesses against the pager's way through groups of one.
 func TestReplayFlatEqualsReplay(t *testing.T) {
+	t.Parallel()
 	shape, groups := sim.FlatGroups(load(t, qwen))
 	_, accesses := sim.Accesses(load(t, qwen))
 	groups, accesses = groups[:12000], accesses[:12000]

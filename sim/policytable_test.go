@@ -35,8 +35,10 @@ func heldOut(t testing.TB, file string) (pager.Shape, []pager.Group) {
 //
 //	UFM_TESTDATA=… go test ./sim -run TestPolicyTables -update
 //
-// Without that flag the long trace is replayed at one size only.
+// Without that flag only one of them is replayed at all sizes, and the long one with some
+// policies only.
 func TestPolicyTables(t *testing.T) {
+	t.Parallel()
 	page := filepath.Join("..", "docs", "policy.md")
 	text, err := os.ReadFile(page)
 	if err != nil {
@@ -46,11 +48,14 @@ func TestPolicyTables(t *testing.T) {
 	gaps := gapTable{}
 	for _, tr := range tableTraces {
 		shape, groups := heldOut(t, tr.file)
-		only := -1
-		if !*update && tr.file == tiny {
+		only, policies := -1, tablePolicies()
+		if !*update && tr.file != gemma {
 			only = slices.Index(tableFractions, .10)
 		}
-		rows := policyRows(t, shape, groups, only)
+		if !*update && tr.file == tiny {
+			policies = []string{"belady", "nextuse", "lfru", "lru"}
+		}
+		rows := policyRows(t, shape, groups, policies, only)
 		if *update {
 			want = replaceTable(t, want, tr.name, drawTable(shape, rows))
 		} else {
@@ -83,22 +88,30 @@ type policyRow struct {
 	rates  [6]float64 // unrounded
 }
 
-// policyRows replays all policies at all sizes, or at the only one.
+// tablePolicies are all but min, which is for single accesses, and arraylru, which is lru.
+func tablePolicies() []string {
+	var names []string
+	for _, p := range sim.Policies() {
+		if p.Name != "min" && p.Name != "arraylru" {
+			names = append(names, p.Name)
+		}
+	}
+	return names
+}
+
+// policyRows replays policies at all sizes, or at the only one.
 func policyRows(
-	t *testing.T, shape pager.Shape, groups []pager.Group, only int,
+	t *testing.T, shape pager.Shape, groups []pager.Group, policies []string, only int,
 ) []policyRow {
 	t.Helper()
 	var rows []policyRow
-	for _, p := range sim.Policies() {
-		if p.Name == "min" || p.Name == "arraylru" {
-			continue // for single accesses; as lru
-		}
-		row := policyRow{policy: p.Name}
+	for _, policy := range policies {
+		row := policyRow{policy: policy}
 		for i, fraction := range tableFractions {
 			if only >= 0 && i != only {
 				continue
 			}
-			rate := hitRate(t, shape, groups, p.Name, fraction)
+			rate := hitRate(t, shape, groups, policy, fraction)
 			row.cells[i], row.rates[i] = fmt.Sprintf("%.1f", rate), rate
 		}
 		rows = append(rows, row)
@@ -156,23 +169,32 @@ func drawTable(shape pager.Shape, rows []policyRow) string {
 	return b.String()
 }
 
-// compareTable checks the cells that were replayed.
+// compareTable checks the order of the rows and the cells that were replayed.
 func compareTable(t *testing.T, table string, rows []policyRow, only int) {
 	t.Helper()
-	lines := strings.Split(strings.TrimSpace(table), "\n")
-	if len(lines) != len(rows)+2 {
-		t.Fatalf("docs/policy.md: got %d rows, want %d: run with -update", len(lines)-2, len(rows))
+	page := map[string][]string{}
+	var order []string
+	for _, line := range strings.Split(strings.TrimSpace(table), "\n")[2:] {
+		cells := strings.Split(strings.Trim(line, "| "), " | ")
+		name := strings.Trim(cells[0], "*")
+		page[name] = cells[1:]
+		if slices.ContainsFunc(rows, func(r policyRow) bool { return r.policy == name }) {
+			order = append(order, name)
+		}
+	}
+	if len(page) != len(tablePolicies()) {
+		t.Errorf("docs/policy.md: got %d rows, want %d: run with -update",
+			len(page), len(tablePolicies()))
 	}
 	for i, row := range rows {
-		cells := strings.Split(strings.Trim(lines[i+2], "| "), " | ")
-		if got := strings.Trim(cells[0], "*"); got != row.policy {
-			t.Errorf("docs/policy.md: row %d is of %s, want %s: run with -update", i, got, row.policy)
-			continue
+		if i >= len(order) || order[i] != row.policy {
+			t.Fatalf("docs/policy.md: got rows in the order %v, want %s at %d: run with -update",
+				order, row.policy, i)
 		}
 		for j, want := range row.cells {
-			if (only < 0 || j == only) && cells[j+1] != want {
+			if got := page[row.policy][j]; (only < 0 || j == only) && got != want {
 				t.Errorf("docs/policy.md: %s at %g of the bank: the page has %s, a replay %s",
-					row.policy, tableFractions[j], cells[j+1], want)
+					row.policy, tableFractions[j], got, want)
 			}
 		}
 	}
@@ -204,9 +226,14 @@ func replaceTable(t *testing.T, text []byte, name, table string) []byte {
 // of the way from lru to belady at a tenth of the bank, and nowhere half a point
 // below lru, from a cold start and after the first half.
 func TestNextUseOnHeldOutHalves(t *testing.T) {
+	t.Parallel()
 	for _, tr := range tableTraces {
 		shape, part := heldOut(t, tr.file)
-		for _, fraction := range tableFractions {
+		fractions := tableFractions
+		if tr.file == tiny { // long
+			fractions = []float64{.03, .10, .33}
+		}
+		for _, fraction := range fractions {
 			got := hitRate(t, shape, part, pager.DefaultPolicy, fraction)
 			lru := hitRate(t, shape, part, "lru", fraction)
 			best := hitRate(t, shape, part, "belady", fraction)

@@ -81,6 +81,7 @@ var fractions = []float64{.03, .10, .20, .33}
 // of all residents. (Where a group's own experts may not be evicted, belady falls to
 // 44.9 and 44.2 % at the smallest pool.)
 func TestHitRates(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		trace, policy string
 		want          [4]float64 // by fraction
@@ -104,6 +105,7 @@ func TestHitRates(t *testing.T) {
 }
 
 func TestNextUseHitRates(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		trace string
 		least [4]float64 // by fraction
@@ -135,6 +137,7 @@ func TestNextUseHitRates(t *testing.T) {
 
 // Each half of a trace on its own, with its cold start.
 func TestNextUseBeatsLRUOnHalves(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{qwen, gemma, tiny} {
 		shape, groups := decoded(t, name)
 		groups = groups[:min(len(groups), 16000)]
@@ -151,9 +154,10 @@ func TestNextUseBeatsLRUOnHalves(t *testing.T) {
 }
 
 func TestBeladyBeatsPoliciesOnTraces(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{qwen, gemma, tiny} {
 		shape, groups := sim.Groups(load(t, name)) // prefill too
-		groups = groups[:min(len(groups), 8000)]
+		groups = groups[:min(len(groups), 4000)]
 		for _, fraction := range []float64{.01, .05, .5} {
 			slots := int(fraction * float64(shape.Universe()))
 			best, err := sim.BeladyUploads(shape, slots, groups, 0)

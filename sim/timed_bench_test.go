@@ -16,9 +16,10 @@ func machine() *sim.Machine {
 	}
 }
 
+// Whole groups with the clock beside them.
 func BenchmarkTimed(b *testing.B) {
 	shape, groups := decoded(b, tiny)
-	for _, policy := range []string{"arraylru", "nextuse"} {
+	for _, policy := range []string{"lru", "nextuse"} {
 		for _, slots := range []int{64, 192} {
 			b.Run("policy="+policy+"/slots="+strconv.Itoa(slots), func(b *testing.B) {
 				b.ReportAllocs()

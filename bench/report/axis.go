@@ -35,6 +35,20 @@ func (logTicks) Ticks(least, most float64) []plot.Tick {
 	return ticks
 }
 
+// plainTicks are the library's, without zeros behind the point.
+type plainTicks struct{}
+
+// Ticks are those between two values.
+func (plainTicks) Ticks(least, most float64) []plot.Tick {
+	ticks := plot.DefaultTicks{}.Ticks(least, most)
+	for i, tick := range ticks {
+		if tick.Label != "" {
+			ticks[i].Label = tickLabel(tick.Value)
+		}
+	}
+	return ticks
+}
+
 func tickLabel(v float64) string {
 	if v >= 1000 {
 		return humanize.Comma(int64(math.Round(v)))

@@ -37,7 +37,7 @@ func (g group) lines(x string, y func(bench.Row) (float64, bool)) []series {
 	for _, r := range g.rows {
 		at, okX := r.Float(x)
 		value, okY := y(r)
-		if !okX || !okY || value <= 0 || math.IsInf(value, 0) {
+		if !okX || !okY || value < 0 || math.IsInf(value, 0) {
 			continue
 		}
 		label := g.label(r, x)

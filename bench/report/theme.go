@@ -56,6 +56,7 @@ func newPlot(t theme, title, x, y string) *plot.Plot {
 		style.Font = font.Font{Typeface: "Liberation", Variant: "Sans", Size: vg.Points(12)}
 	}
 	for _, axis := range []*plot.Axis{&p.X, &p.Y} {
+		axis.Tick.Marker = plainTicks{}
 		axis.LineStyle.Color, axis.Tick.LineStyle.Color = t.fore, t.fore
 	}
 	grid := plotter.NewGrid()

@@ -37,25 +37,34 @@ func Write(dir string) error {
 	if err != nil {
 		return err
 	}
-	p := newPage(r, figures)
-	var html, markdown, goBench bytes.Buffer
-	if err := htmlTemplate().Execute(&html, p); err != nil {
-		return fmt.Errorf("report: %w", err)
-	}
-	if err := markdownTemplate().Execute(&markdown, p); err != nil {
-		return fmt.Errorf("report: %w", err)
-	}
-	if err := writeGoBench(&goBench, r); err != nil {
+	texts, err := r.texts(figures)
+	if err != nil {
 		return err
 	}
-	for name, text := range map[string][]byte{
-		HTMLFile: html.Bytes(), MarkdownFile: markdown.Bytes(), GoBenchFile: goBench.Bytes(),
-	} {
+	for name, text := range texts {
 		if err := os.WriteFile(filepath.Join(dir, name), text, 0o644); err != nil {
 			return fmt.Errorf("report: %w", err)
 		}
 	}
 	return nil
+}
+
+// texts are the files of a report, plots apart, by name.
+func (r results) texts(figures []figure) (map[string][]byte, error) {
+	p := newPage(r, figures)
+	var html, markdown, goBench bytes.Buffer
+	if err := htmlTemplate().Execute(&html, p); err != nil {
+		return nil, fmt.Errorf("report: %w", err)
+	}
+	if err := markdownTemplate().Execute(&markdown, p); err != nil {
+		return nil, fmt.Errorf("report: %w", err)
+	}
+	if err := writeGoBench(&goBench, r); err != nil {
+		return nil, err
+	}
+	return map[string][]byte{
+		HTMLFile: html.Bytes(), MarkdownFile: markdown.Bytes(), GoBenchFile: goBench.Bytes(),
+	}, nil
 }
 
 func htmlTemplate() *template.Template {

@@ -44,10 +44,14 @@ func defaultCell() Cell {
 	}
 }
 
-// String tells cells of one preset apart for people.
+// String tells cells of one preset apart for people. The policy is mode ufm's.
 func (c Cell) String() string {
-	return fmt.Sprintf("%s: %s, %d × %d experts of %d × %d %s, %d tokens, budget %s",
-		c.Preset, c.Mode, c.Layers, c.Experts, c.DModel, c.DHidden, c.DType, c.Tokens, c.Budget)
+	if c.Mode != moe.UFM.String() {
+		c.Policy = "-"
+	}
+	return fmt.Sprintf("%s: %s (%s), %d × %d experts of %d × %d %s, %d tokens, %s, budget %s",
+		c.Preset, c.Mode, c.Policy, c.Layers, c.Experts, c.DModel, c.DHidden, c.DType, c.Tokens,
+		c.Routing, c.Budget)
 }
 
 // duration is a time.Duration that is written as 90s.

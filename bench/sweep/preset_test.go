@@ -103,7 +103,7 @@ routing = ["trace:there"]`
 		t.Fatal("no error")
 	}
 	for _, want := range []string{
-		`cell 2 (mine: best`, `unknown mode "best"`, `cell 3 (mine: ufm`, `budget "0%"`,
+		`cell 2 (mine: best (-)`, `unknown mode "best"`, `cell 3 (mine: ufm (nextuse)`, `budget "0%"`,
 		`unknown dtype "f8"`, "top-k 5 is above the 4 experts", "the same as cell", "no such trace",
 	} {
 		if !strings.Contains(err.Error(), want) {

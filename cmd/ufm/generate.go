@@ -28,21 +28,28 @@ func generateCommand() *cli.Command {
 func generateFlags() []cli.Flag {
 	const prompt, answer, paging, output = "prompt", "answer", "paging", "output"
 	flags := []cli.Flag{
-		&cli.StringFlag{Category: prompt, Name: "prompt-file", Usage: "file with the prompt; - is standard input"},
-		&cli.StringFlag{Category: prompt, Name: "ids", Usage: "file with a JSON array of token ids, in place of text"},
-		&cli.BoolFlag{Category: prompt, Name: "chat", Usage: "the prompt is a message: put it into the checkpoint's chat template"},
+		&cli.StringFlag{Category: prompt, Name: "prompt-file",
+			Usage: "file with the prompt; - is standard input"},
+		&cli.StringFlag{Category: prompt, Name: "ids",
+			Usage: "file with a JSON array of token ids, in place of text"},
+		&cli.BoolFlag{Category: prompt, Name: "chat",
+			Usage: "the prompt is a message: put it into the checkpoint's chat template"},
 
-		&cli.IntFlag{Category: answer, Name: "max-tokens", Value: 256, Usage: "0 reads the prompt, and that is all"},
+		&cli.IntFlag{Category: answer, Name: "max-tokens", Value: 256,
+			Usage: "0 reads the prompt, and that is all"},
 		&cli.BoolFlag{Category: answer, Name: "ignore-eos", Usage: "go on after the end of text"},
-		&cli.StringSliceFlag{Category: answer, Name: "stop", Usage: "text to stop at; may be given again"},
-		&cli.Float64Flag{Category: answer, Name: "temperature", Usage: "0 takes the likeliest token, always"},
+		&cli.StringSliceFlag{Category: answer, Name: "stop",
+			Usage: "text to stop at; may be given again"},
+		&cli.Float64Flag{Category: answer, Name: "temperature",
+			Usage: "0 takes the likeliest token, always"},
 		&cli.IntFlag{Category: answer, Name: "top-k", Usage: "only the k likeliest tokens; 0: all"},
-		&cli.Float64Flag{Category: answer, Name: "top-p", Value: 1, Usage: "only the likeliest tokens with that much probability"},
+		&cli.Float64Flag{Category: answer, Name: "top-p", Value: 1,
+			Usage: "only the likeliest tokens with that much probability"},
 		&cli.Uint64Flag{Category: answer, Name: "seed", Value: 1, Usage: "of what is drawn"},
 	}
 	return append(append(flags, textFlags()...),
 		&cli.StringFlag{Category: paging, Name: "prefetch", Value: "auto",
-			Usage: "upload the next layer's experts ahead: gate, off, or auto (where measured to be faster)"},
+			Usage: "upload the next layer's experts ahead: gate, off, or auto (where it is faster)"},
 		&cli.StringFlag{Category: output, Name: "format", Value: "text", Usage: "text or json"})
 }
 

@@ -20,8 +20,10 @@ func textFlags() []cli.Flag {
 		&cli.StringFlag{Name: "model", Usage: "checkpoint directory"},
 		&cli.StringFlag{Name: "backend", Value: "auto", Usage: "auto, vulkan or cpu"},
 		&cli.StringFlag{Name: "device", Usage: "Vulkan device: index or part of its name"},
-		&cli.IntFlag{Name: "context", Usage: "most tokens of a sequence; as many as are needed, unless given"},
-		&cli.IntFlag{Name: "chunk", Value: generate.DefaultChunk, Usage: "most tokens of a prefill step"},
+		&cli.IntFlag{Name: "context",
+			Usage: "most tokens of a sequence; as many as are needed, unless given"},
+		&cli.IntFlag{Name: "chunk", Value: generate.DefaultChunk,
+			Usage: "most tokens of a prefill step"},
 
 		&cli.StringFlag{Category: paging, Name: "budget", Value: "auto",
 			Usage: "device memory for experts: 16GiB, 50% or auto; the built-in model has 50%"},

@@ -18,7 +18,8 @@ func synthCommand() *cli.Command {
 		Name:  "synth",
 		Usage: "random weights in the shapes of a real model: write them, or measure with them",
 		Description: "--out writes a checkpoint. --in-memory keeps the weights in memory and measures " +
-			"prefill and decode at each budget, with one bank for all; a random prompt is read and continued.",
+			"prefill and decode at each budget, with one bank for all; a random prompt is read " +
+			"and continued.",
 		Flags:  synthFlags(),
 		Action: synthAction,
 	}
@@ -34,15 +35,20 @@ func synthFlags() []cli.Flag {
 		&cli.StringFlag{Name: "out", Usage: "directory for a checkpoint"},
 		&cli.BoolFlag{Name: "in-memory", Usage: "write nothing: measure"},
 
-		&cli.StringFlag{Category: measure, Name: "backend", Value: "auto", Usage: "auto, vulkan or cpu"},
-		&cli.StringFlag{Category: measure, Name: "device", Usage: "Vulkan device: index or part of its name"},
-		&cli.IntFlag{Category: measure, Name: "prompt-tokens", Value: 512, Usage: "of the prompt, routed by the random gates"},
+		&cli.StringFlag{Category: measure, Name: "backend", Value: "auto",
+			Usage: "auto, vulkan or cpu"},
+		&cli.StringFlag{Category: measure, Name: "device",
+			Usage: "Vulkan device: index or part of its name"},
+		&cli.IntFlag{Category: measure, Name: "prompt-tokens", Value: 512,
+			Usage: "of the prompt, routed by the random gates"},
 		&cli.IntFlag{Category: measure, Name: "max-tokens", Value: 256, Usage: "of the answer"},
-		&cli.IntFlag{Category: measure, Name: "chunk", Value: generate.DefaultChunk, Usage: "most tokens of a prefill step"},
+		&cli.IntFlag{Category: measure, Name: "chunk", Value: generate.DefaultChunk,
+			Usage: "most tokens of a prefill step"},
 		&cli.StringFlag{Category: measure, Name: "routing",
 			Usage: "of decode: trace:FILE (cycles through its decoded tokens, takes its top-k), uniform, " +
 				"zipf:S or sticky:P; without it the random gates decide"},
-		&cli.StringFlag{Category: measure, Name: "format", Value: "table", Usage: "table, json or jsonl"},
+		&cli.StringFlag{Category: measure, Name: "format", Value: "table",
+			Usage: "table, json or jsonl"},
 
 		&cli.StringFlag{Category: paging, Name: "budget", Value: "12.5%,25%,50%,100%",
 			Usage: "device memory for experts, one or several: 16GiB, 50% or auto"},
@@ -128,7 +134,8 @@ func newTextSpec(c *cli.Context, m moe.TextModel) (spec bench.TextSpec, err erro
 		PromptTokens: c.Int("prompt-tokens"), MaxTokens: c.Int("max-tokens"),
 	}
 	if spec.PromptTokens < 1 || spec.MaxTokens < 2 || spec.Chunk < 1 {
-		return spec, usagef("--prompt-tokens %d, --max-tokens %d, --chunk %d: must be at least 1, 2 and 1",
+		return spec, usagef("--prompt-tokens %d, --max-tokens %d, --chunk %d: "+
+			"must be at least 1, 2 and 1",
 			spec.PromptTokens, spec.MaxTokens, spec.Chunk)
 	}
 	for _, text := range strings.Split(c.String("budget"), ",") {

@@ -75,7 +75,8 @@ func readPrompt(c *cli.Context, m *textModel) ([]int32, error) {
 		}
 	}
 	if given > 1 {
-		return nil, usagef("the prompt is given twice: PROMPT, --prompt-file and --ids exclude each other")
+		return nil, usagef("the prompt is given twice: PROMPT, --prompt-file and --ids " +
+			"exclude each other")
 	}
 	if name := c.String("ids"); name != "" {
 		if c.Bool("chat") {

@@ -63,18 +63,22 @@ func (s *sampler) next(logits []float32) (int32, error) {
 	return s.draw(), nil
 }
 
-// likeliest is the token with the highest logit, of equals the first.
+// likeliest is the token with the highest logit, of equals the first. Logits that are
+// no numbers are found by their bits, without a branch for each of a large vocabulary.
 func likeliest(logits []float32) (int32, error) {
-	best := 0
+	const sign, infinite = 1 << 31, 0x7f800000
+	best, at, largest := logits[0], 0, uint32(0)
 	for id, v := range logits {
-		if v-v != 0 {
-			return 0, fmt.Errorf("generate: the logit of token %d is %v", id, v)
-		}
-		if v > logits[best] {
-			best = id
+		largest = max(largest, math.Float32bits(v)&^sign)
+		if v > best {
+			best, at = v, id
 		}
 	}
-	return int32(best), nil
+	if largest < infinite {
+		return int32(at), nil
+	}
+	odd := slices.IndexFunc(logits, func(v float32) bool { return v-v != 0 })
+	return 0, fmt.Errorf("generate: the logit of token %d is %v", odd, logits[odd])
 }
 
 // weigh fills tokens with the top k and their weights, at most 1.
