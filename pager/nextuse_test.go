@@ -55,6 +55,15 @@ func TestNextUseIsOptimalOnSweeps(t *testing.T) {
 	}
 }
 
+// The sweep of the published kind: 12 layers of 64 experts, a bank of 1.5 times the pool.
+func TestNextUseOnLargeSweep(t *testing.T) {
+	shape := pager.Shape{Layers: 12, Experts: 64, TopK: 2}
+	slots := shape.Universe() * 2 / 3
+	if got, want := sweep(t, "nextuse", shape, slots), float64(slots-2); got < want {
+		t.Errorf("got %.1f hits a step, want at least %.0f", got, want)
+	}
+}
+
 // A few experts are used at every step, the others in turn: the first must stay.
 func TestNextUseKeepsTheFrequent(t *testing.T) {
 	shape := pager.Shape{Layers: 3, Experts: 32, TopK: 2}
