@@ -78,7 +78,7 @@ func (m *Machine) speeds() (*speeds, error) {
 		s.copies = t.Copies
 		s.layer, s.step = 1e3*t.LayerUs, max(0, 1e3*t.StepUs-s.turn) // one turn is always there
 		s.token = t.TokenUs * float64(m.DModel)
-		s.kernels = kernelSpeeds(t.Experts, m.DType, size)
+		s.kernels = kernelSpeeds(t.Experts, m.DType, size, s.read)
 	}
 	if s.copies != hardware.ByQueues {
 		s.copyWait, s.op = 0, 0 // part of what was measured
@@ -104,14 +104,17 @@ func linkRates(d *hardware.Ceilings, bytes int64) (all, one float64) {
 	return all, one
 }
 
-// kernelSpeeds are the speeds of the kernels for one storage type, by rows.
-func kernelSpeeds(rates []hardware.ExpertRate, dtype string, size float64) []kernelSpeed {
+// kernelSpeeds are the speeds of the kernels for one storage type, by rows. None reads
+// weights faster than memory gives them, though a few measured ones may lie in caches.
+func kernelSpeeds(
+	rates []hardware.ExpertRate, dtype string, size, read float64,
+) []kernelSpeed {
 	var list []kernelSpeed
 	for _, r := range rates {
 		if r.DType != dtype || r.GBs <= 0 {
 			continue
 		}
-		k := kernelSpeed{rows: r.Rows, many: size / r.GBs}
+		k := kernelSpeed{rows: r.Rows, many: max(size/r.GBs, read)}
 		k.one = k.many
 		if r.OneGBs > 0 {
 			k.one = max(k.many, size/r.OneGBs)
