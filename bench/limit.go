@@ -1,6 +1,8 @@
 package bench
 
 import (
+	"math"
+
 	"ufm/internal/hardware"
 	"ufm/moe"
 )
@@ -35,6 +37,20 @@ type limit struct {
 	// chain is the limit where no layer can start before the one before it ends: what
 	// one layer leaves idle, another cannot use.
 	chain float64
+}
+
+// ceilingsFor are the ceilings that bound a model on a device. Where its experts run on
+// matrix units whose rate is not measured, arithmetic is no bound: any finite rate would
+// be a guess, and that of float32 is too low.
+func ceilingsFor(c hardware.Ceilings, d moe.Device, s moe.Shape) hardware.Ceilings {
+	if !d.MatrixUnits || s.DType == moe.F32 || c.F32TFlops <= 0 {
+		return c
+	}
+	c.F32TFlops = c.MatrixTFlops
+	if c.F32TFlops <= 0 {
+		c.F32TFlops = math.Inf(1)
+	}
+	return c
 }
 
 // newLimit takes the largest of three times: weights read, operations, uploads. All

@@ -68,3 +68,29 @@ func TestLimitUnknown(t *testing.T) {
 		t.Errorf("no steps give a limit: %+v", got)
 	}
 }
+
+// TestLimitOnMatrixUnits: the rate of float32 does not bound what runs on other units.
+func TestLimitOnMatrixUnits(t *testing.T) {
+	work := []demand{{readBytes: 1e9, flops: 1e15}}
+	scalar, matrix := moe.Device{}, moe.Device{MatrixUnits: true}
+	known := card
+	known.MatrixTFlops = 1000
+	for _, c := range []struct {
+		name  string
+		card  hardware.Ceilings
+		on    moe.Device
+		dtype moe.DType
+		by    string
+		ms    float64
+	}{
+		{"scalar units", card, scalar, moe.BF16, byCompute, 1e15 / (card.F32TFlops * 1e9)},
+		{"float32", card, matrix, moe.F32, byCompute, 1e15 / (card.F32TFlops * 1e9)},
+		{"unknown rate", card, matrix, moe.BF16, byMemory, 1e9 / (card.ReadGBs * 1e6)},
+		{"known rate", known, matrix, moe.F16, byCompute, 1000},
+	} {
+		got := newLimit(ceilingsFor(c.card, c.on, moe.Shape{DType: c.dtype}), 1, work)
+		if got == nil || got.by != c.by || math.Abs(got.ms-c.ms) > 1e-9*c.ms {
+			t.Errorf("%s: got %+v, want %g ms by %s", c.name, got, c.ms, c.by)
+		}
+	}
+}

@@ -47,7 +47,7 @@ func (b *backend) Device() moe.Device {
 	info := b.device.Info()
 	d := moe.Device{
 		Name: info.Name, Driver: info.Driver, Unified: info.Unified,
-		MemBytes: b.device.DeviceMemoryFree(),
+		MemBytes: b.device.DeviceMemoryFree(), MatrixUnits: hasMatrices(info),
 	}
 	return d
 }
