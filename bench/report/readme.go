@@ -2,15 +2,18 @@ package report
 
 import (
 	"fmt"
+	"math"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"ufm/bench"
 )
 
 // marked is a part of a text that is made from results: between
-// <!-- results: FOLDER PRESET --> and <!-- end of results -->.
+// <!-- results: FOLDER PRESET --> and <!-- end of results -->. Preset "text" takes a file
+// of ufm synth's rows in place of a folder.
 var marked = regexp.MustCompile(`(?s)(<!-- results: (\S+) (\S+) -->\n).*?(<!-- end of results -->)`)
 
 // Fill returns a text with the tables between its markers made anew. Folders are
@@ -35,6 +38,9 @@ func Fill(text, root string) (string, error) {
 // summary is one preset of a folder as a table: a line for each model, a column for each
 // mode.
 func summary(dir, preset string) (string, error) {
+	if preset == "text" {
+		return textSummary(dir)
+	}
 	r, err := load(dir)
 	if err != nil {
 		return "", err
@@ -49,6 +55,7 @@ func summary(dir, preset string) (string, error) {
 
 func (g group) summary() string {
 	modes := g.values("mode")
+	slices.SortStableFunc(modes, func(a, b string) int { return place(a) - place(b) })
 	var b strings.Builder
 	fmt.Fprintf(&b, "| %s | %s | limit | of limit |\n", g.lineTitle(), strings.Join(modes, " | "))
 	fmt.Fprintf(&b, "|---%s|---|---|\n", strings.Repeat("|---", len(modes)))
@@ -71,6 +78,15 @@ func (g group) summary() string {
 		fmt.Fprintf(&b, " %s | %s |\n", limit, best.Show("limit_fraction"))
 	}
 	return b.String()
+}
+
+// place is where a mode stands among all: a preset may measure them in another order.
+func place(mode string) int {
+	m, err := bench.ParseMode(mode)
+	if err != nil {
+		return math.MaxInt
+	}
+	return int(m)
 }
 
 // better is the row that a line's limit is told of: that of ufm.
