@@ -28,9 +28,11 @@ func TestSimulatorPage(t *testing.T) {
 	want := page
 	for name, text := range map[string]string{
 		"published": publishedTable(t),
-		"h200":      predictedTable(t, "../results/2026-11-23-h200/rows.jsonl", "h200", 0.05),
-		"vulkan":    recordedTable(t, "vulkan"),
-		"cpu":       recordedTable(t, "cpu"),
+		"h200": predictedTable(t, "../results/2026-11-24-h200/rows.jsonl",
+			"../results/2026-11-24-h200/hardware.json", 0.05),
+		"earlier": predictedTable(t, "../results/2026-11-23-h200/rows.jsonl", "h200", 0.05),
+		"vulkan":  recordedTable(t, "vulkan"),
+		"cpu":     recordedTable(t, "cpu"),
 	} {
 		want = replaceTable(t, want, name, text)
 	}
