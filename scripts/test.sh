@@ -45,6 +45,9 @@ else
 	echo 'SKIPPED: compiling the shaders again, for there is no glslc' >&2
 fi
 
+# README's tables of results are those of the recorded runs.
+step go run ./bench/readme -check README.md
+
 after=$(git status --porcelain)
 if [ "$before" != "$after" ]; then
 	printf 'the checks changed the working tree:\n%s\n' "$after" >&2

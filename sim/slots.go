@@ -71,6 +71,7 @@ func steps(low, high int, factor *big.Rat) []int {
 	exact := new(big.Rat).SetInt64(int64(low))
 	for len(sizes) <= maxSizes {
 		exact.Mul(exact, factor)
+		shorten(exact)
 		next := floor(exact)
 		if last := sizes[len(sizes)-1]; next <= last {
 			next = last + 1
@@ -82,6 +83,15 @@ func steps(low, high int, factor *big.Rat) []int {
 		sizes = append(sizes, next)
 	}
 	return sizes
+}
+
+// shorten cuts r to thirty decimals: the digits of a product would grow without end.
+func shorten(r *big.Rat) {
+	scale := new(big.Int).Exp(big.NewInt(10), big.NewInt(30), nil)
+	if r.Denom().Cmp(scale) > 0 {
+		cut := new(big.Int).Mul(r.Num(), scale)
+		r.SetFrac(cut.Quo(cut, r.Denom()), scale)
+	}
 }
 
 // parseSize reads a number or a part of the bank.

@@ -3,6 +3,7 @@ package sim_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -126,5 +127,21 @@ func TestParsePolicies(t *testing.T) {
 		if err != nil || len(all) < 10 {
 			t.Errorf("all: got %v, %v", all, err)
 		}
+	}
+}
+
+// TestParseSlotsOfManySteps: the digits of a range's sizes do not grow with its steps.
+func TestParseSlotsOfManySteps(t *testing.T) {
+	start := time.Now()
+	sizes, _, err := sim.ParseSlots("1-1048576*1.0003", 1<<20)
+	if err != nil || len(sizes) < 10000 || sizes[len(sizes)-1] > 1<<20 {
+		t.Fatalf("got %d sizes, %v", len(sizes), err)
+	}
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("took %v", took)
+	}
+	whole, _, err := sim.ParseSlots("64-1000000*1.5", 1<<20)
+	if err != nil || whole[1] != 96 || whole[2] != 144 || whole[3] != 216 {
+		t.Errorf("64-1000000*1.5: got %v, %v", whole[:4], err)
 	}
 }
