@@ -45,6 +45,10 @@ func PlanMemory(
 		p.Slots, err = budget.Slots(s, s.BankBytes())
 		return p, err
 	}
+	if budget.Bytes > d.MemBytes {
+		return p, fmt.Errorf("bench: a budget of %s is above the %s of device memory",
+			humanize.IBytes(uint64(budget.Bytes)), humanize.IBytes(uint64(d.MemBytes)))
+	}
 	free := d.MemBytes
 	for _, part := range p.Parts {
 		free -= part.Bytes

@@ -58,6 +58,10 @@ func ParsePolicies(list string, flat bool) ([]string, error) {
 			return nil, errors.New("sim: policy published needs groups: its order is that " +
 				"within a group (without --flat)")
 		}
+		if !flat && spec == minimum {
+			return nil, errors.New("sim: policy min is for single accesses (--flat); " +
+				"for groups it is belady")
+		}
 		if err := checkPolicy(spec); err != nil {
 			return nil, err
 		}

@@ -96,7 +96,7 @@ func TestParsePolicies(t *testing.T) {
 		{"lru", []string{"lru"}},
 		{"random:seed=3,lru", []string{"random:seed=3", "lru"}},
 		{"lru,nextuse:window=5,published", []string{"lru", "nextuse:window=5", "published"}},
-		{"belady,min", []string{"belady", "min"}},
+		{"belady,lru", []string{"belady", "lru"}},
 	} {
 		got, err := sim.ParsePolicies(c.list, false)
 		if diff := cmp.Diff(c.want, got); err != nil || diff != "" {
@@ -116,6 +116,7 @@ func TestParsePolicies(t *testing.T) {
 		{"nextuse:window=0", false, "parameter window"},
 		{"lru,all", false, "lru is named twice"},
 		{"published", true, "needs groups"},
+		{"lru,min", false, "single accesses"},
 	} {
 		_, err := sim.ParsePolicies(c.list, c.flat)
 		if err == nil || !strings.Contains(err.Error(), c.want) {

@@ -41,9 +41,6 @@ type Submission struct {
 	Signal   []Point
 }
 
-// Family is the index of the queue's family in DeviceInfo.Queues.
-func (q *Queue) Family() int { return q.family }
-
 // Submit hands over work in one call of the driver. It starts in the order given, as soon
 // as its waits are over; Submit does not wait for that.
 func (q *Queue) Submit(s ...Submission) error {

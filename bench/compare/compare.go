@@ -191,11 +191,11 @@ func newCell(a, b entry, found bool) Cell {
 }
 
 // Slower are the cells that B runs slower than A by more than a part, beyond noise
-// where that is known, and those that it does not end well any more.
+// where that is known, and those that it does not end well any more, or has no more.
 func Slower(cells []Cell, part float64) []Cell {
 	var slower []Cell
 	for _, c := range cells {
-		failed := c.Mark == Changed && c.StatusA == string(bench.StatusOK)
+		failed := (c.Mark == Changed || c.Mark == OnlyA) && c.StatusA == string(bench.StatusOK)
 		slow := c.Ratio != nil && *c.Ratio < 1-part && c.Mark != Alike
 		if failed || slow {
 			slower = append(slower, c)

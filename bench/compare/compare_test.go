@@ -71,7 +71,7 @@ func TestFolders(t *testing.T) {
 		{"out of memory", map[string]float64{"baseline": 0, "naive": 10, "published": 10, "ufm": 10},
 			map[string]Mark{"baseline": Changed}, "baseline"},
 		{"missing", map[string]float64{"baseline": 10, "published": 10, "ufm": 10},
-			map[string]Mark{"naive": OnlyA}, ""},
+			map[string]Mark{"naive": OnlyA}, "naive"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cells, err := Folders(a, newFolder(t, true, c.b))

@@ -135,6 +135,11 @@ func openSessionOutputs(c *cli.Context, opts *generate.Options) (files openFiles
 		if err != nil {
 			return files, flagError(name, err)
 		}
+		for _, other := range files {
+			if f.same(other.(*output)) {
+				return append(files, f), usagef("--events and --trace-out: both are %s", c.String(name))
+			}
+		}
 		files = append(files, f)
 		if name == "events" {
 			opts.Events = f

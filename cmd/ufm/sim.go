@@ -82,7 +82,26 @@ func simAction(c *cli.Context) error {
 		}
 		run, by = instead.run, instead.flag
 	}
+	if err := refuseOthers(c, by); err != nil {
+		return err
+	}
 	return run(c)
+}
+
+// refuseOthers refuses flags that mean nothing for what is done instead of a sweep.
+func refuseOthers(c *cli.Context, by string) error {
+	serves := map[string][]string{
+		"check":    {"check"},
+		"list":     {"list", "format"},
+		"predict":  {"predict", "hardware", "format"},
+		"numerics": {"numerics", "backend", "device", "format"},
+	}
+	for _, name := range c.LocalFlagNames() {
+		if by != "" && !slices.Contains(serves[by], name) {
+			return usagef("--%s: means nothing with --%s", name, by)
+		}
+	}
+	return nil
 }
 
 // noTraces refuses traces where none are replayed.

@@ -24,10 +24,41 @@ func listAction(c *cli.Context) error {
 	case "json":
 		e := json.NewEncoder(c.App.Writer)
 		e.SetIndent("", "  ")
-		return e.Encode(sim.SweepPolicies())
+		return e.Encode(listed())
 	default:
 		return usagef("--format %s: --list has table and json", format)
 	}
+}
+
+// listedPolicy is a policy as --list --format json tells it: values as --policy takes them.
+type listedPolicy struct {
+	Name       string            `json:"name"`
+	Evicts     string            `json:"evicts"`
+	Cost       string            `json:"cost"`
+	Source     string            `json:"source"`
+	Parameters []listedParameter `json:"parameters"`
+}
+
+type listedParameter struct {
+	Key     string `json:"key"`
+	Meaning string `json:"meaning"`
+	Default string `json:"default"`
+	Low     string `json:"low"`
+	High    string `json:"high"`
+}
+
+func listed() []listedPolicy {
+	var list []listedPolicy
+	for _, p := range sim.SweepPolicies() {
+		l := listedPolicy{p.Name, p.Evicts, p.Cost, p.Source, []listedParameter{}}
+		for _, v := range p.Parameters {
+			l.Parameters = append(l.Parameters, listedParameter{
+				v.Key, v.Meaning, v.Text(v.Default), v.Text(v.Low), v.Text(v.High),
+			})
+		}
+		list = append(list, l)
+	}
+	return list
 }
 
 func listTable(w io.Writer) error {

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -32,14 +33,21 @@ func predictAction(c *cli.Context) error {
 	list := bench.Predict(rows, *device)
 	tell(c, fmt.Sprintf("on %s as measured %s: paged cells are off by %.1f %% at most",
 		device.Device, device.TimeUTC, 100*bench.WorstPrediction(list)))
+	for _, r := range rows {
+		if r.Backend != device.Backend && device.Backend != "" {
+			tell(c, fmt.Sprintf("%s has rows of backend %s, but the ceilings are those of %s on %s",
+				path, r.Backend, device.Backend, device.Device))
+			break
+		}
+	}
 	return bench.WritePredictions(c.App.Writer, c.String("format"), list)
 }
 
 // openHardware reads what --hardware names.
 func openHardware(c *cli.Context) (*hardware.Ceilings, error) {
 	if !c.IsSet("hardware") {
-		return nil, usagef("needs --hardware: a file of ufm info --measure, or one of %v",
-			hardware.ProfileNames())
+		return nil, usagef("needs --hardware: a file of ufm info --measure, or one of %s",
+			strings.Join(hardware.ProfileNames(), ", "))
 	}
 	device, err := hardware.Open(c.String("hardware"))
 	return &device, flagError("hardware", err)

@@ -127,7 +127,7 @@ func (r *Report) Lines() []string {
 		lines = append(lines, "decode: "+r.Decode.line())
 	}
 	if p := r.Decode; p.Prefetches > 0 {
-		lines = append(lines, fmt.Sprintf("prefetches: %d, used %d, too late %d, wasted %d",
+		lines = append(lines, fmt.Sprintf("prefetches of decode: %d, used %d, too late %d, wasted %d",
 			p.Prefetches, p.PrefetchUsed, p.LateHits, p.PrefetchWasted))
 	}
 	return append(lines, fmt.Sprintf("ended by: %s; prefetch %s", r.Finish, r.Prefetch))
