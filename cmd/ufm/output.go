@@ -2,35 +2,33 @@ package main
 
 import (
 	"errors"
+	"io"
 	"os"
 
 	"github.com/urfave/cli/v2"
-
-	"ufm/bench"
 )
 
 // openOutputs opens the files that a run writes besides its rows, so that a path that
 // cannot be written is found before the run and not after it.
-func openOutputs(c *cli.Context, spec *bench.Spec) (files openFiles, err error) {
-	for _, name := range []string{"events", "trace-out"} {
-		if !c.IsSet(name) {
+func openOutputs(c *cli.Context, events, traceOut *io.Writer) (files openFiles, err error) {
+	for _, o := range []struct {
+		flag string
+		to   *io.Writer
+	}{{"events", events}, {"trace-out", traceOut}} {
+		if !c.IsSet(o.flag) {
 			continue
 		}
-		f, err := openOutput(c.String(name))
+		f, err := openOutput(c.String(o.flag))
 		if err != nil {
-			return files, flagError(name, err)
+			return files, flagError(o.flag, err)
 		}
 		for _, other := range files {
 			if f.same(other.(*output)) {
-				return append(files, f), usagef("--events and --trace-out: both are %s", c.String(name))
+				return append(files, f), usagef("--events and --trace-out: both are %s", c.String(o.flag))
 			}
 		}
 		files = append(files, f)
-		if name == "events" {
-			spec.Events = f
-		} else {
-			spec.TraceOut = f
-		}
+		*o.to = f
 	}
 	return files, nil
 }

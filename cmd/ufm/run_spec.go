@@ -38,7 +38,7 @@ func newSpec(c *cli.Context) (spec bench.Spec, files openFiles, err error) {
 	if err := setTokens(c, &spec); err != nil {
 		return spec, files, err
 	}
-	outputs, err := openOutputs(c, &spec)
+	outputs, err := openOutputs(c, &spec.Events, &spec.TraceOut)
 	files = append(files, outputs...)
 	if err != nil {
 		return spec, files, err

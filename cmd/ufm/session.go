@@ -84,7 +84,7 @@ func withSession(
 	if err != nil {
 		return err
 	}
-	files, err := openSessionOutputs(c, &opts)
+	files, err := openOutputs(c, &opts.Events, &opts.TraceOut)
 	defer func() { err = errors.Join(err, files.close()) }()
 	if err != nil {
 		return err
@@ -124,30 +124,6 @@ func openTextBackend(c *cli.Context, limit int64) (moe.TextBackend, error) {
 		return t, nil
 	}
 	return nil, errors.Join(fmt.Errorf("backend %s cannot run whole models", b.Name()), b.Close())
-}
-
-func openSessionOutputs(c *cli.Context, opts *generate.Options) (files openFiles, err error) {
-	for _, name := range []string{"events", "trace-out"} {
-		if !c.IsSet(name) {
-			continue
-		}
-		f, err := openOutput(c.String(name))
-		if err != nil {
-			return files, flagError(name, err)
-		}
-		for _, other := range files {
-			if f.same(other.(*output)) {
-				return append(files, f), usagef("--events and --trace-out: both are %s", c.String(name))
-			}
-		}
-		files = append(files, f)
-		if name == "events" {
-			opts.Events = f
-		} else {
-			opts.TraceOut = f
-		}
-	}
-	return files, nil
 }
 
 // planSlots says what device memory goes to, and returns what is left for experts.
