@@ -68,7 +68,7 @@ func numericsOf(
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, bank.Close()) }()
+	defer func() { err = errors.Join(err, runner.Close(), bank.Close()) }()
 	if err := runner.Attach(ctx, bank); err != nil {
 		return nil, err
 	}

@@ -93,6 +93,8 @@ type Device struct {
 type Bank interface {
 	Model() Model
 	HostBytes() int64
+	// Close frees the memory. The Runners that it serves must be closed before: a prefetch
+	// may still read it.
 	Close() error
 }
 

@@ -40,6 +40,7 @@ func Example() {
 		log.Fatal(err)
 	}
 	defer bank.Close()
+	defer runner.Close() // before the bank, which a prefetch may still read
 	if err := runner.Attach(ctx, bank); err != nil {
 		log.Fatal(err)
 	}

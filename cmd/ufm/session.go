@@ -107,7 +107,8 @@ func withSession(
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, bank.Close()) }()
+	// The session first: a prefetch may still read the bank.
+	defer func() { err = errors.Join(err, session.Close(), bank.Close()) }()
 	if err := session.Attach(c.Context, bank); err != nil {
 		return err
 	}

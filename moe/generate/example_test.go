@@ -48,6 +48,7 @@ func answer(ctx context.Context, prompt string) error {
 		return err
 	}
 	defer bank.Close()
+	defer session.Close() // before the bank, which a prefetch may still read
 	if err := session.Attach(ctx, bank); err != nil {
 		return err
 	}
