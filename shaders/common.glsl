@@ -29,3 +29,12 @@ layout(buffer_reference, std430, buffer_reference_align = 4) writeonly restrict 
 
 // NO_TOKEN marks a row that only fills up a quad of four.
 const uint NO_TOKEN = 0xffffffffu;
+// ROUNDED_ROW beside a row's token tells that its expert's inputs are rounded to bfloat16.
+const uint ROUNDED_ROW = 0x80000000u;
+
+float gelu(float x) { // tanh form: x/2 · (1 + tanh z) = x / (1 + e^(-2z))
+    float z = 0.7978845608028654 * (x + 0.044715 * x * x * x);
+    return x / (1.0 + exp(-2.0 * z));
+}
+
+float silu(float x) { return x / (1.0 + exp(-x)); }

@@ -78,13 +78,6 @@ void load(UVec4In m, uint at, uint stride, out vec4 w[STEP]) {
 }
 #endif
 
-float gelu(float x) { // tanh form: x/2 · (1 + tanh z) = x / (1 + e^(-2z))
-    float z = 0.7978845608028654 * (x + 0.044715 * x * x * x);
-    return x / (1.0 + exp(-2.0 * z));
-}
-
-float silu(float x) { return x / (1.0 + exp(-x)); }
-
 vec4 acc[ROWS]; // of one row: four outputs
 #ifdef UP_SWIGLU
 vec4 accGate[ROWS];

@@ -42,7 +42,7 @@ layout(buffer_reference, scalar, buffer_reference_align = 16) writeonly restrict
 layout(push_constant, scalar) uniform Push {
     uint64_t ids;      // (tokens · top_k)
     uint64_t counts;   // (experts): rows of each, for the host
-    uint64_t rows;     // (4 · quads): token of each row or NO_TOKEN
+    uint64_t rows;     // (4 · quads): token of each row, perhaps with ROUNDED_ROW, or NO_TOKEN
     uint64_t position; // (tokens · top_k): row of each
     uint64_t plan;     // Plan, or 0: the host plans
     uint64_t slots;    // Slots of this layer, with plan
@@ -50,6 +50,7 @@ layout(push_constant, scalar) uniform Push {
     uint top_k;
     uint experts;
     uint quads;        // most that can occur
+    uint rounded;      // rows of an expert from which its inputs are rounded
 } pc;
 
 shared uint count[MAX_EXPERTS];
@@ -126,8 +127,8 @@ void main() {
         for (uint e = tid; e < pc.experts; e += THREADS) writeTiles(Plan(pc.plan), e);
     }
     for (uint i = tid; i < pc.choices; i += THREADS) {
-        uint row = atomicAdd(next[ids.v[i]], 1);
-        UintOut(pc.rows).v[row] = i / pc.top_k;
+        const uint e = ids.v[i], row = atomicAdd(next[e], 1);
+        UintOut(pc.rows).v[row] = i / pc.top_k | (count[e] >= pc.rounded ? ROUNDED_ROW : 0);
         UintOut(pc.position).v[i] = row;
     }
 }

@@ -55,7 +55,9 @@ func Variants() []Variant {
 		plain("add_experts", "residual.comp", "EXPERTS"),
 		plain("rope", "rope.comp"), plain("attend", "attend.comp"),
 		plain("attend_one", "attend.comp", "ONE"),
-		plain("merge", "merge.comp"), plain("route", "route.comp"))
+		plain("merge", "merge.comp"), plain("route", "route.comp"),
+		plain("gather_parts", "gather.comp", "PARTS"),
+		Variant{Name: "fragments", Source: "fragments.comp", Matrix: true})
 }
 
 // plain is a variant that every compiler knows.
@@ -64,23 +66,30 @@ func plain(name, source string, defines ...string) Variant {
 }
 
 // matrixVariants are those of matrix.comp for one product: matrix16_NAME and so on, by the
-// rows of a tile; rounded64_NAME rounds activations to bfloat16.
+// rows of a tile; rounded64_NAME rounds activations to bfloat16. More steps under way hide
+// more of the memory's latency, until the registers do not suffice.
 func matrixVariants(name, dtype string, defines []string) (v []Variant) {
-	add := func(prefix string, rows int, more ...string) {
-		more = append(more, fmt.Sprint("BLOCKS=", rows/16))
+	add := func(prefix string, rows, ahead, inputsAhead int, more ...string) {
+		more = append(more, fmt.Sprint("BLOCKS=", rows/16),
+			fmt.Sprint("AHEAD=", ahead), fmt.Sprint("INPUTS_AHEAD=", inputsAhead))
 		v = append(v, Variant{
 			Name: fmt.Sprintf("%s%d_%s", prefix, rows, name), Source: "matrix.comp",
 			Defines: slices.Concat(defines, more), Matrix: true,
 		})
 	}
-	add("matrix", 64)
-	if dtype == "bf16" { // with few rows of the others, expert.comp is faster
-		add("matrix", 16)
+	switch dtype {
+	case "f32":
+		add("matrix", 32, 1, 1)
+		return v
+	case "f16":
+		add("matrix", 16, 2, 1)
+		add("matrix", 32, 1, 1)
+	case "bf16":
+		add("matrix", 16, 2, 2)
+		add("matrix", 32, 2, 2)
 	}
-	if dtype != "f32" {
-		add("matrix", 32)
-		add("rounded", 64, "ROUNDED")
-	}
+	add("matrix", 48, 1, 1)
+	add("rounded", 64, 2, 2, "ROUNDED")
 	return v
 }
 
@@ -109,7 +118,7 @@ type Manifest struct {
 
 // Entry is one module of the manifest. Hashes are SHA-256 in hexadecimal.
 type Entry struct {
-	Source   string   `json:"source"` // of the source followed by common.glsl
+	Source   string   `json:"source"` // of the source followed by the files that it may include
 	Defines  []string `json:"defines,omitempty"`
 	Flags    []string `json:"flags"`
 	Compiler string   `json:"compiler"` // first line of its version
@@ -132,7 +141,7 @@ func ReadManifest() (Manifest, error) {
 // SourceHash hashes what a variant is compiled from, out of fsys.
 func SourceHash(fsys fs.FS, v Variant) (string, error) {
 	h := sha256.New()
-	for _, name := range []string{v.Source, "common.glsl"} {
+	for _, name := range []string{v.Source, "common.glsl", "parts.glsl"} {
 		data, err := fs.ReadFile(fsys, name)
 		if err != nil {
 			return "", fmt.Errorf("shaders: %w", err)

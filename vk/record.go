@@ -12,6 +12,12 @@ import (
 	"github.com/vulkan-go/vulkan"
 )
 
+// PushConstants is the memory of v, a struct of fixed-size fields as a kernel declares them
+// in scalar layout, as Dispatch takes it. It is valid as long as v, and changes with it.
+func PushConstants[T any](v *T) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(v)), unsafe.Sizeof(*v))
+}
+
 // Dispatch runs x × y × z workgroups. push is copied.
 func (c *Commands) Dispatch(p *Pipeline, push []byte, x, y, z int) {
 	most := &c.device.physical.info.MaxWorkgroups

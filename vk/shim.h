@@ -135,9 +135,10 @@ int32_t ufm_pipeline_new(const ufm_device *device, uint64_t cache, const uint32_
 
 int32_t ufm_timeline_new(const ufm_device *device, uint64_t *timeline);
 int32_t ufm_timeline_value(const ufm_device *device, uint64_t timeline, uint64_t *value);
-/* Polls for spin_ns, then blocks for at most block_ns. VK_SUCCESS, VK_TIMEOUT or an error. */
+/* Polls for spin_ns, then for at most block_ns with naps in between or, where nap_ns is 0,
+ * blocks. VK_SUCCESS, VK_TIMEOUT or an error. */
 int32_t ufm_timeline_wait(const ufm_device *device, uint64_t timeline, uint64_t value,
-                          uint64_t spin_ns, uint64_t block_ns);
+                          uint64_t spin_ns, uint64_t nap_ns, uint64_t block_ns);
 
 /* One point of a timeline, to wait for or to signal. */
 typedef struct { uint64_t timeline, value; } ufm_point;

@@ -29,14 +29,19 @@ static uint64_t now_ns(void) {
 }
 
 int32_t ufm_timeline_wait(const ufm_device *d, uint64_t timeline, uint64_t value,
-                          uint64_t spin_ns, uint64_t block_ns) {
-    uint64_t end = now_ns() + spin_ns;
+                          uint64_t spin_ns, uint64_t nap_ns, uint64_t block_ns) {
+    uint64_t start = now_ns(), now = start;
     do {
-        uint64_t now = 0;
-        int32_t r = d->vkGetSemaphoreCounterValue(d->handle, timeline, &now);
-        if (r != VK_SUCCESS || now >= value)
+        uint64_t reached = 0;
+        int32_t r = d->vkGetSemaphoreCounterValue(d->handle, timeline, &reached);
+        if (r != VK_SUCCESS || reached >= value)
             return r;
-    } while (now_ns() < end);
+        if (now - start >= spin_ns && nap_ns > 0)
+            nanosleep(&(struct timespec){.tv_nsec = (long)nap_ns}, NULL);
+        now = now_ns();
+    } while (now - start < spin_ns || (nap_ns > 0 && now - start < spin_ns + block_ns));
+    if (nap_ns > 0)
+        return VK_TIMEOUT;
     VkSemaphoreWaitInfo info = {
         .sType = S_SEMAPHORE_WAIT_INFO,
         .semaphoreCount = 1,

@@ -19,11 +19,13 @@ type Timeline struct {
 	handle vulkan.Semaphore
 }
 
-// How Wait waits. Most waits of a step are short, and waking up takes longer than a short
-// wait (34 µs on an H100); but a device that is the host's own cores needs them itself,
-// and a slice must end often enough to see a lost device or a context's end.
+// How Wait waits. Waking up takes longer than a short wait (34 µs on an H100 after short
+// waits, 200 after long ones): so it spins, and then naps between looks, with a timer that
+// is nearer than the driver's interrupt. But a device that is the host's own cores needs
+// them itself, and a slice must end often enough to see a lost device or a context's end.
 const (
-	spinTime    = 2 * time.Millisecond
+	spinTime    = 10 * time.Millisecond
+	napTime     = 20 * time.Microsecond
 	spinTimeCPU = 50 * time.Microsecond
 	waitSlice   = 20 * time.Millisecond
 )
@@ -60,16 +62,16 @@ func (t *Timeline) Value() (uint64, error) {
 // Wait waits until the timeline reaches v, the context ends, the device is lost or
 // Options.WaitLimit is over (ErrTimeout).
 func (t *Timeline) Wait(ctx context.Context, v uint64) error {
-	spin := spinTime
+	spin, nap := spinTime, napTime
 	if t.device.physical.info.Kind == "CPU" {
-		spin = spinTimeCPU
+		spin, nap = spinTimeCPU, 0
 	}
 	for start := time.Now(); ; spin = 0 {
 		if err := t.device.usable("wait"); err != nil {
 			return err
 		}
 		left := t.device.waitLimit - time.Since(start)
-		done, err := t.poll(v, spin, max(0, min(left, waitSlice)))
+		done, err := t.poll(v, spin, nap, max(0, min(left, waitSlice)))
 		if done || err != nil {
 			return err
 		}
@@ -101,17 +103,17 @@ func (d *Device) retire(t *Timeline) {
 
 // block waits for v in one go, also on a device that is being closed.
 func (t *Timeline) block(v uint64) error {
-	done, err := t.poll(v, 0, t.device.waitLimit)
+	done, err := t.poll(v, 0, 0, t.device.waitLimit)
 	if err == nil && !done {
 		err = t.timeout(v)
 	}
 	return err
 }
 
-// poll spins, then blocks, and reports whether v was reached.
-func (t *Timeline) poll(v uint64, spin, block time.Duration) (bool, error) {
+// poll spins, then naps, or blocks if nap is 0, and reports whether v was reached.
+func (t *Timeline) poll(v uint64, spin, nap, block time.Duration) (bool, error) {
 	r := vulkan.Result(C.ufm_timeline_wait(t.device.shim, bitsOf(t.handle), C.uint64_t(v),
-		C.uint64_t(spin), C.uint64_t(block)))
+		C.uint64_t(spin), C.uint64_t(nap), C.uint64_t(block)))
 	return r == vulkan.Success, t.device.check("wait", r)
 }
 

@@ -13,10 +13,11 @@ import (
 // backend is a Vulkan device as moe sees it. Runners of one shape share its kernels:
 // compiling them takes longer than most runs.
 type backend struct {
-	device  *vk.Device
-	kernels map[kernelKey]*kernels
-	texts   map[textKey]*textKernels
-	stuck   bool // the device outlasted a Close: it may still use everything
+	device   *vk.Device
+	matrices bool // it runs matrix.comp
+	kernels  map[kernelKey]*kernels
+	texts    map[textKey]*textKernels
+	stuck    bool // the device outlasted a Close: it may still use everything
 }
 
 type kernelKey struct {
@@ -36,7 +37,11 @@ func Open(o Options) (moe.Backend, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &backend{device: d, kernels: map[kernelKey]*kernels{}, texts: map[textKey]*textKernels{}}, nil
+	b := &backend{device: d, kernels: map[kernelKey]*kernels{}, texts: map[textKey]*textKernels{}}
+	if b.matrices, err = runsMatrices(d); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return b, nil
 }
 
 // Name is "vulkan".
@@ -47,7 +52,7 @@ func (b *backend) Device() moe.Device {
 	info := b.device.Info()
 	d := moe.Device{
 		Name: info.Name, Driver: info.Driver, Unified: info.Unified,
-		MemBytes: b.device.DeviceMemoryFree(), MatrixUnits: hasMatrices(info),
+		MemBytes: b.device.DeviceMemoryFree(), MatrixUnits: b.matrices,
 	}
 	return d
 }
@@ -58,7 +63,7 @@ var errStuck = errors.New("vulkan: the device is still at work on an earlier ste
 // WorkBytes is the device memory that a runner takes besides its pool. Where the host's
 // memory is the device's, its part counts too, with what a captured step takes.
 func (b *backend) WorkBytes(s moe.Shape, tokens int) int64 {
-	m := countMemory(s, tokens)
+	m := countMemory(s, tokens, b.matrices)
 	if b.device.Info().Unified {
 		return m.local + m.host
 	}
@@ -66,8 +71,8 @@ func (b *backend) WorkBytes(s moe.Shape, tokens int) int64 {
 }
 
 // countMemory is a runner's memory without a device: only its sizes are there.
-func countMemory(s moe.Shape, tokens int) *memory {
-	m := new(memory)
+func countMemory(s moe.Shape, tokens int, matrices bool) *memory {
+	m := &memory{parts: matrices}
 	m.take(moe.RunConfig{Shape: s, MaxTokens: tokens}, s.Layers)
 	_ = m.capture(s, tokens) // which cannot fail: nothing is allocated
 	return m
@@ -106,7 +111,7 @@ func (b *backend) kernelsFor(cfg moe.RunConfig) (*kernels, error) {
 	if k := b.kernels[key]; k != nil {
 		return k, nil
 	}
-	k, err := newKernels(b.device, newProfile(b.device.Info(), s, cfg.Exact), s, cfg.MaxTokens)
+	k, err := newKernels(b.device, newProfile(b.device.Info(), b.matrices, s, cfg.Exact), s, cfg.MaxTokens)
 	if err == nil {
 		b.kernels[key] = k
 	}

@@ -5,7 +5,7 @@ package vulkan
 import (
 	"errors"
 	"fmt"
-	"slices"
+	"math"
 	"strings"
 
 	"ufm/moe"
@@ -21,58 +21,52 @@ const step = 8
 type profile struct {
 	tiles    []tiling // ascending in from; the first serves a single row
 	minTiles int      // workgroups below which a dispatch leaves the device idle
+	matrices bool     // all tilings are of matrix.comp, and rows come in parts of bfloat16
 }
 
-// tiling is the shape of one variant of an expert kernel, as in expert.comp or, on the
-// matrix units, in matrix.comp. It serves experts of so many rows or more.
+// tiling is the shape of one variant of an expert kernel. It serves experts of so many rows
+// or more.
 type tiling struct {
 	from, rows, threads int
-	lanes               int // side by side, of four outputs each; of matrix.comp it follows from side
-	staged              int
-	side                int  // of matrix.comp: subgroups side by side; 0: expert.comp
-	rounded             bool // activations to bfloat16
+
+	// Of expert.comp.
+	lanes  int // side by side, of four outputs each
+	staged int // inputs in shared memory at a time
+
+	// Of matrix.comp.
+	up, down int  // subgroups side by side in each product
+	rounded  bool // activations to bfloat16
 }
 
 // newProfile suits a GPU, or a CPU driver, where every pipeline costs a second of
 // compiling and a workgroup's threads run one after the other. The GPU's numbers are the
-// best of those measured on an H200; see docs/performance.md. An exact profile never
-// rounds activations.
-func newProfile(info vk.DeviceInfo, s moe.Shape, exact bool) profile {
-	if info.Kind == "CPU" {
+// best of those measured on an H100 and an H200; see docs/performance.md. An exact profile
+// never rounds activations.
+func newProfile(info vk.DeviceInfo, matrices bool, s moe.Shape, exact bool) profile {
+	switch {
+	case info.Kind == "CPU":
 		return profile{minTiles: 2, tiles: []tiling{
 			{from: 1, rows: 1, threads: 64, lanes: 32, staged: 256},
 			{from: 2, rows: 8, threads: 64, lanes: 32, staged: 256},
 		}}
-	}
-	p := profile{minTiles: 1024, tiles: []tiling{
-		{from: 1, rows: 1, threads: 256, lanes: 32, staged: 512},
-		{from: 2, rows: 2, threads: 256, lanes: 32, staged: 512},
-	}}
-	add := func(t ...tiling) { p.tiles = append(p.tiles, t...) }
-	// One dispatch over all experts is worth more than a tiling for each number of rows.
-	few := tiling{from: 3, rows: 16, threads: 256, lanes: 32, staged: 256}
-	switch {
-	case !hasMatrices(info):
-		add(few)
-		return p
+	case !matrices: // one dispatch over all experts is worth more than a tiling for each number of rows
+		return profile{minTiles: 1024, tiles: []tiling{
+			{from: 1, rows: 1, threads: 256, lanes: 32, staged: 512},
+			{from: 2, rows: 2, threads: 256, lanes: 32, staged: 512},
+			{from: 3, rows: 16, threads: 256, lanes: 32, staged: 256},
+		}}
 	case s.DType == moe.F32:
-		add(few, tiling{from: 49, rows: 64, threads: 128, side: 4, staged: 32})
-		return p
-	case s.DType == moe.F16:
-		add(tiling{from: 3, rows: 12, threads: 128, lanes: 32, staged: 512})
-	default:
-		add(tiling{from: 3, rows: 16, threads: 128, side: 2, staged: 32})
+		return profile{matrices: true, tiles: []tiling{{from: 1, rows: 32, threads: 64, up: 1, down: 1}}}
 	}
-	wide := 17 // rows from which the larger tile wins; with two weight matrices later
-	if s.Form == moe.SwiGLU {
-		wide = 33
-	}
-	add(tiling{from: wide, rows: 32, threads: 128, side: 4, staged: 64},
-		tiling{from: 65, rows: 64, threads: 128, side: 4, staged: 64})
+	p := profile{matrices: true, tiles: []tiling{
+		{from: 1, rows: 16, threads: 128, up: 2, down: 1},
+		{from: 17, rows: 32, threads: 128, up: 2, down: 2},
+		{from: 33, rows: 48, threads: 128, up: 2, down: 2},
+	}}
 	if !exact {
-		p.tiles[len(p.tiles)-1] = tiling{
-			from: minRounded, rows: 64, threads: 128, side: 4, staged: 64, rounded: true,
-		}
+		p.tiles = append(p.tiles, tiling{
+			from: minRounded, rows: 64, threads: 64, up: 2, down: 2, rounded: true,
+		})
 	}
 	return p
 }
@@ -80,13 +74,28 @@ func newProfile(info vk.DeviceInfo, s moe.Shape, exact bool) profile {
 // minRounded is the least number of rows of experts whose activations may be rounded.
 const minRounded = 64
 
-// hasMatrices reports whether a device runs matrix.comp.
-func hasMatrices(info vk.DeviceInfo) bool {
-	const shared = 48 << 10 // what the largest tiling takes
-	return info.BFloat16Matrices && info.SubgroupSize == 32 && info.MaxSharedMemory >= shared &&
-		slices.Contains(info.Matrices, vk.MatrixShape{
-			M: 16, N: 16, K: 16, A: "bf16", B: "bf16", C: "f32", Result: "f32",
-		})
+// gatherKernel is the kernel that brings rows into the order of the tilings.
+func (p profile) gatherKernel() string {
+	if p.matrices {
+		return "gather_parts"
+	}
+	return "gather"
+}
+
+// gatherItems is the number of threads of the gather kernel that a quad of rows takes.
+func (p profile) gatherItems(inputs int) int {
+	if p.matrices {
+		return 4 * over(inputs, 16)
+	}
+	return inputs
+}
+
+// roundedFrom is the least number of rows of experts whose activations are rounded.
+func (p profile) roundedFrom() uint32 {
+	if p.rounds() {
+		return minRounded
+	}
+	return math.MaxUint32
 }
 
 // rounds reports whether experts with many rows get their activations rounded.
@@ -144,7 +153,7 @@ func newKernels(d *vk.Device, p profile, s moe.Shape, maxTokens int) (*kernels, 
 	k.gate = b.pipeline("gate", pushGate{}, gateThreads, uint32(k.gateTokens))
 	k.topk = b.pipeline("topk", pushTopK{}, topkThreads, experts)
 	k.group = b.pipeline("group", pushGroup{}, groupThreads, experts)
-	k.gather = b.pipeline("gather", pushGather{}, gatherThreads)
+	k.gather = b.pipeline(p.gatherKernel(), pushGather{}, gatherThreads)
 	k.combine = b.pipeline("combine", pushCombine{}, combineThreads)
 	l := moe.NewLayout(s)
 	k.up = product{inputs: l.In, outputs: l.Hidden, weight: l.Up, gate: l.Gate}
@@ -225,52 +234,46 @@ func (b *builder) product(p *product, name string, s moe.Shape, maxTokens int) {
 		if t.from > maxTokens {
 			break
 		}
+		if b.kernels.matrices {
+			b.matrix(p, name, t)
+			continue
+		}
 		experts := 1 // that a dispatch of a chunk of misses may have
 		if t.rows <= 2 {
 			experts = max(s.TopK, min(s.Experts, s.TopK*maxTokens))
 		}
-		least := 8
-		if t.side > 0 {
-			least = t.subgroupLanes(name)
-			t.lanes = t.side * least
-		}
-		if t.side == 0 || t.rows == matrixRows { // more rows need the memory that splits take
-			t.lanes = b.kernels.lanes(t, least, p.outputs, experts)
-		}
+		t.lanes = b.kernels.lanes(t, 8, p.outputs, experts)
 		p.columns = append(p.columns, 4*t.lanes)
-		p.pipelines = append(p.pipelines, b.tiled(name, t, p.inputs))
+		t.staged = max(t.threads/t.lanes*step, min(t.staged, (p.inputs+63)/64*64))
+		shared := max((t.rows+3)/4*t.staged, 4*t.threads)
+		p.pipelines = append(p.pipelines, b.pipeline(name, pushExpert{}, uint32(t.threads),
+			uint32(t.rows), uint32(t.lanes), uint32(t.staged), uint32(shared)))
 	}
 }
 
-// tiled compiles one product for one tiling.
-func (b *builder) tiled(name string, t tiling, inputs int) *vk.Pipeline {
-	if t.side > 0 {
-		kind := "matrix"
-		if t.rounded {
-			kind = "rounded"
-		}
-		return b.pipeline(fmt.Sprintf("%s%d_%s", kind, t.rows, name), pushExpert{},
-			uint32(t.threads), uint32(t.lanes/t.subgroupLanes(name)), uint32(t.staged))
+// matrix compiles one product for one tiling of matrix.comp.
+func (b *builder) matrix(p *product, name string, t tiling) {
+	const columns, subgroup = 64, 32 // of a subgroup of matrix.comp
+	side := t.up
+	if strings.HasPrefix(name, "down") {
+		side = t.down
 	}
-	t.staged = max(t.threads/t.lanes*step, min(t.staged, (inputs+63)/64*64))
-	shared := max((t.rows+3)/4*t.staged, 4*t.threads)
-	return b.pipeline(name, pushExpert{}, uint32(t.threads),
-		uint32(t.rows), uint32(t.lanes), uint32(t.staged), uint32(shared))
-}
-
-// matrixRows are those of one matrix.
-const matrixRows = 16
-
-// subgroupLanes are those of one subgroup of matrix.comp for a product.
-func (t tiling) subgroupLanes(name string) int {
-	gated := strings.HasPrefix(name, "up_swiglu")
-	switch {
-	case t.rows == matrixRows && !gated:
-		return 32
-	case t.rows <= 2*matrixRows || t.rounded && !gated:
-		return 16
+	outputs := side * columns
+	if strings.HasPrefix(name, "up_swiglu") { // as many subgroups again have the gate
+		side = min(2*side, t.threads/subgroup)
+		outputs = side / 2 * columns
 	}
-	return 8
+	kind := "matrix"
+	if t.rounded {
+		kind = "rounded"
+	}
+	whole := uint32(0)
+	if p.inputs%16 == 0 && p.outputs%columns == 0 {
+		whole = 1
+	}
+	p.columns = append(p.columns, outputs)
+	p.pipelines = append(p.pipelines, b.pipeline(fmt.Sprintf("%s%d_%s", kind, t.rows, name),
+		pushExpert{}, uint32(t.threads), uint32(side), whole))
 }
 
 // lanes chooses how many lanes share an expert's outputs: as many as leave enough

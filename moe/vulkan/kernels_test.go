@@ -25,12 +25,12 @@ func TestClass(t *testing.T) {
 	}{
 		{"CPU", vk.DeviceInfo{Kind: "CPU"}, moe.F32, false, map[int]int{1: 1, 2: 8, 100: 8}},
 		{"plain", plain, moe.BF16, false, map[int]int{1: 1, 2: 2, 3: 16, 1000: 16}},
-		{"f32", matrices, moe.F32, false, map[int]int{2: 2, 3: 16, 48: 16, 49: 64, 1000: 64}},
-		{"f16", matrices, moe.F16, false, map[int]int{3: 12, 16: 12, 17: 32, 63: 32, 64: 64}},
-		{"bf16", matrices, moe.BF16, false, map[int]int{3: 16, 16: 16, 17: 32, 64: 64}},
-		{"bf16 exact", matrices, moe.BF16, true, map[int]int{16: 16, 17: 32, 64: 32, 65: 64}},
+		{"f32", matrices, moe.F32, false, map[int]int{1: 32, 16: 32, 1000: 32}},
+		{"f16", matrices, moe.F16, false, map[int]int{1: 16, 16: 16, 17: 32, 33: 48, 63: 48, 64: 64}},
+		{"bf16", matrices, moe.BF16, false, map[int]int{1: 16, 16: 16, 17: 32, 33: 48, 64: 64}},
+		{"bf16 exact", matrices, moe.BF16, true, map[int]int{16: 16, 17: 32, 32: 32, 33: 48, 65: 48}},
 	} {
-		p := newProfile(c.info, moe.Shape{DType: c.dtype}, c.exact)
+		p := newProfile(c.info, hasMatrices(c.info), moe.Shape{DType: c.dtype}, c.exact)
 		if got, want := p.rounds(), c.info.BFloat16Matrices && c.dtype != moe.F32 && !c.exact; got != want {
 			t.Errorf("%s: rounds: got %v, want %v", c.name, got, want)
 		}
@@ -43,5 +43,29 @@ func TestClass(t *testing.T) {
 				t.Errorf("%s: %d rows are rounded", c.name, rows)
 			}
 		}
+	}
+}
+
+// TestElementsInOrder checks what tells drivers apart that keep matrices in another order.
+func TestElementsInOrder(t *testing.T) {
+	var found []float32
+	for range 2 {
+		for lane := range lanesOfMatrix {
+			for h := range 2 {
+				for _, k := range []int{2 * (lane % 4), 2*(lane%4) + 1, 2*(lane%4) + 8, 2*(lane%4) + 9} {
+					found = append(found, float32(16*k+lane/4+8*h))
+				}
+			}
+		}
+	}
+	if !elementsInOrder(found) {
+		t.Error("the order that matrix.comp expects: got false")
+	}
+	found[300], found[301] = found[301], found[300]
+	if elementsInOrder(found) {
+		t.Error("two elements of the inputs exchanged: got true")
+	}
+	if elementsInOrder(make([]float32, len(found))) {
+		t.Error("nothing written: got true")
 	}
 }

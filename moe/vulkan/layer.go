@@ -57,12 +57,12 @@ func (r *runner) recordRouter(c *vk.Commands, b *moe.Batch, l int) {
 		Rows: m.rows.Address(), Position: m.position.Address(),
 		Plan: plan, Slots: m.slots.Address() + uint64(8*l*s.Experts),
 		Choices: uint32(choices), TopK: uint32(s.TopK), Experts: uint32(s.Experts),
-		Quads: uint32(quads),
+		Quads: uint32(quads), Rounded: k.roundedFrom(),
 	}), 1, 1, 1)
 	c.Barrier()
 	c.Dispatch(k.gather, pushBytes(pushGather{
 		X: x.Address() + uint64(at), Rows: m.rows.Address(), Gathered: m.gathered.Address(), D: uint32(in),
-	}), over(in, gatherThreads), quads, 1)
+	}), over(k.gatherItems(in), gatherThreads), quads, 1)
 	c.Barrier()
 }
 

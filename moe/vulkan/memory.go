@@ -14,8 +14,9 @@ import (
 type memory struct {
 	taker
 
-	quads    int // most that a layer can need
-	maxTiles int // likewise: an expert's last tile may be a single row
+	parts    bool // rows between the products are in parts of bfloat16: see parts.glsl
+	quads    int  // most that a layer can need
+	maxTiles int  // likewise: an expert's last tile may be a single row
 
 	// On the device.
 	input    *vk.Buffer // (layers or 1, tokens, in): what the caller gave
@@ -26,8 +27,8 @@ type memory struct {
 	weights  *vk.Buffer // (tokens, top_k)
 	rows     *vk.Buffer // (quads, 4): tokens
 	position *vk.Buffer // (tokens, top_k): rows
-	gathered *vk.Buffer // (quads, in) of vec4
-	hidden   *vk.Buffer // (quads, hidden) of vec4
+	gathered *vk.Buffer // (quads, in) of vec4, or in parts
+	hidden   *vk.Buffer // (quads, hidden) of vec4, or in parts
 	y        *vk.Buffer // (quads, in) of vec4
 	moe      *vk.Buffer // (tokens, in)
 
@@ -56,8 +57,8 @@ const (
 )
 
 // newMemory allocates for steps of up to cfg's tokens, and inputs for so many layers.
-func newMemory(d *vk.Device, cfg moe.RunConfig, layers int) (*memory, error) {
-	m := &memory{taker: taker{device: d}}
+func newMemory(d *vk.Device, cfg moe.RunConfig, layers int, parts bool) (*memory, error) {
+	m := &memory{taker: taker{device: d}, parts: parts}
 	m.take(cfg, layers)
 	if m.err != nil {
 		return nil, errors.Join(m.err, m.Close())
@@ -82,8 +83,8 @@ func (m *memory) take(cfg moe.RunConfig, layers int) {
 	m.weights = m.new(vk.DeviceLocal, 4*choices)
 	m.rows = m.new(vk.DeviceLocal, 16*quads)
 	m.position = m.new(vk.DeviceLocal, 4*choices)
-	m.gathered = m.new(vk.DeviceLocal, 16*quads*in)
-	m.hidden = m.new(vk.DeviceLocal, 16*quads*int64(l.Hidden))
+	m.gathered = m.new(vk.DeviceLocal, m.rowBytes(quads, l.In))
+	m.hidden = m.new(vk.DeviceLocal, m.rowBytes(quads, l.Hidden))
 	m.y = m.new(vk.DeviceLocal, 16*quads*in)
 	m.moe = m.new(vk.DeviceLocal, 4*tokens*in)
 
@@ -98,6 +99,16 @@ func (m *memory) take(cfg moe.RunConfig, layers int) {
 	if cfg.Mode == moe.Naive {
 		m.staging = m.new(vk.HostCached, l.Bytes)
 	}
+}
+
+// rowBytes is the size of the rows of so many quads, as a product reads them. A tile of
+// matrix.comp reads whole matrices of rows, past its own and past the last.
+func (m *memory) rowBytes(quads int64, inputs int) int64 {
+	if !m.parts {
+		return 16 * quads * int64(inputs)
+	}
+	const partBytes, steps, quadsOfMatrix = 3 * 2, 16, 4
+	return 4 * partBytes * (quads + quadsOfMatrix) * int64(over(inputs, steps)*steps)
 }
 
 // capture makes the buffers that a captured step is copied to.

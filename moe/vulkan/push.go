@@ -3,12 +3,13 @@
 package vulkan
 
 import (
-	"bytes"
-	"encoding/binary"
+	"reflect"
+
+	"ufm/vk"
 )
 
 // The push constants of the kernels, field for field as in the shaders (scalar layout:
-// eight-byte fields first, so there is no padding).
+// eight-byte fields first, so there is no padding but at the end).
 type (
 	pushGate struct {
 		X, Gate, Logits     uint64
@@ -22,6 +23,7 @@ type (
 		Ids, Counts, Rows, Position   uint64
 		Plan, Slots                   uint64
 		Choices, TopK, Experts, Quads uint32
+		Rounded                       uint32
 	}
 	pushGather struct {
 		X, Rows, Gathered uint64
@@ -35,6 +37,9 @@ type (
 		Y, Position, Weights, X, Next, Moe uint64
 		D, DModel, TopK, Chained           uint32
 	}
+	pushFragments struct {
+		Dst uint64
+	}
 	pushRead struct {
 		Src, Dst uint64
 	}
@@ -46,14 +51,7 @@ type (
 )
 
 // pushSize is the size of a push constant block in bytes.
-func pushSize(push any) int { return binary.Size(push) }
+func pushSize(push any) int { return int(reflect.TypeOf(push).Size()) }
 
 // pushBytes encodes a push constant block.
-func pushBytes(push any) []byte {
-	var b bytes.Buffer
-	b.Grow(128)
-	if err := binary.Write(&b, binary.LittleEndian, push); err != nil {
-		panic("vulkan: push constants: " + err.Error()) // a block of another kind than these
-	}
-	return b.Bytes()
-}
+func pushBytes[T any](push T) []byte { return vk.PushConstants(&push) }

@@ -81,7 +81,7 @@ func (r *runner) open(b *backend) (err error) {
 		return err
 	}
 	r.own(r.pool)
-	if r.memory, err = newMemory(r.device, r.cfg, r.inputLayers()); err != nil {
+	if r.memory, err = newMemory(r.device, r.cfg, r.inputLayers(), b.matrices); err != nil {
 		return err
 	}
 	r.own(r.memory)

@@ -72,7 +72,7 @@ func (b *backend) TextMemory(cfg moe.TextConfig, m moe.TextModel) []moe.MemoryPa
 	if cfg.Validate(m) != nil {
 		return nil // NewTextRunner tells what is wrong
 	}
-	var experts memory
+	experts := memory{parts: b.matrices}
 	experts.take(cfg.Run, 1)
 	sizes := newTextSizes(b.device.Info(), cfg, m)
 	var weights, cache, activations textMemory

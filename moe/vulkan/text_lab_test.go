@@ -121,7 +121,11 @@ func (l *lab) dispatch(p *vk.Pipeline, push any, x, y, z int) {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	c.Dispatch(p, pushBytes(push), x, y, z)
+	block, err := binary.Append(nil, binary.LittleEndian, push)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	c.Dispatch(p, append(block, 0, 0, 0, 0)[:pushSize(push)], x, y, z)
 	c.Barrier()
 	l.value++
 	if err := l.queue.end(c, l.value); err != nil {

@@ -292,7 +292,7 @@ func TestWorkBytes(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			m := countMemory(s, tokens)
+			m := countMemory(s, tokens, b.matrices)
 			got, said := r.DeviceBytes()-s.ExpertBytes(), m.local
 			if err := r.Close(); err != nil {
 				t.Error(err)
