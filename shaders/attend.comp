@@ -16,6 +16,7 @@
 // are made by every workgroup whose split ends with them, and the last workgroup of a
 // group of heads, as an atomic counts them, puts the splits together.
 #extension GL_GOOGLE_include_directive : require
+#extension GL_KHR_shader_subgroup_arithmetic : require
 #include "common.glsl"
 
 layout(local_size_x_id = 0) in;
@@ -29,6 +30,7 @@ const uint ROWS = HEADS * TOKENS;
 const uint BLOCK = THREADS / SHARE;             // positions
 const uint GROUPS = THREADS / DIM4;             // DIM4 <= THREADS
 const uint LANES = THREADS / ROWS;              // that reduce one row; ROWS <= THREADS
+const uint TOGETHER = 4;                        // rows whose shares are added up at a time
 
 layout(push_constant, scalar) uniform Push {
 #ifdef ONE
@@ -80,11 +82,12 @@ shared float lanes[ROWS * LANES]; // of a row: partial maxima, then sums
 shared float highest[ROWS];       // so far
 shared float total[ROWS];         // so far
 shared float shrink[ROWS];        // what the newest maximum makes of earlier results
-shared vec4 part[THREADS];
+shared vec4 part[TOGETHER * THREADS]; // (rows, threads)
 
 #define NONE uintBitsToFloat(0xff800000u) // -infinity
 
 #ifdef ONE
+#include "sum.glsl"
 layout(buffer_reference, std430, buffer_reference_align = 8) readonly restrict buffer Vec2In {
     vec2 v[];
 };
@@ -119,19 +122,6 @@ vec4 projected(uint i) {
     return v;
 }
 
-// totalOf is the sum of every thread's own.
-float totalOf(float own) {
-    const uint tid = gl_LocalInvocationID.x;
-    barrier();
-    squares[tid] = own;
-    barrier();
-    for (uint m = THREADS / 2; m > 0; m /= 2) {
-        if (tid < m) squares[tid] += squares[tid + m];
-        barrier();
-    }
-    return squares[0];
-}
-
 // rms is 1 / RMS of n projected elements from first on.
 float rms(uint first, uint n) {
     float own = 0.0;
@@ -139,7 +129,7 @@ float rms(uint first, uint n) {
         const vec4 v = projected(first / 4 + i);
         own += dot(v, v);
     }
-    return 1.0 / sqrt(totalOf(own) / float(n) + pc.epsilon);
+    return 1.0 / sqrt(sumOfAll(own) / float(n) + pc.epsilon);
 }
 
 // scaleRows leaves what each row of raw is to be multiplied by.
@@ -368,39 +358,36 @@ void main() {
     }
 
     const bool whole = gl_NumWorkGroups.z == 1;
-    for (uint r = 0; r < ROWS; r++) { // the groups' shares of the positions, in their order
-        const uint head = head0 + r % HEADS;
-#ifndef ONE
-        const uint token = token0 + r / HEADS;
-#endif
+    for (uint r0 = 0; r0 < ROWS; r0 += TOGETHER) { // the groups' shares of the positions, in their order
         [[unroll]] for (uint i = 0; i < ROWS; i++)
-            if (i == r) part[tid] = acc[i];
+            if (i / TOGETHER * TOGETHER == r0) part[i % TOGETHER * THREADS + tid] = acc[i];
         barrier();
+        for (uint i = tid; i < TOGETHER * DIM4; i += THREADS) {
+            const uint r = r0 + i / DIM4, at = i % DIM4, from = i / DIM4 * THREADS + at;
+            if (r >= ROWS) break;
+            vec4 v = part[from];
+            for (uint g = 1; g < GROUPS; g++) v += part[from + g * DIM4];
+            const uint head = head0 + r % HEADS;
 #ifdef ONE
-        if (tid < DIM4) {
-            vec4 v = part[tid];
-            for (uint g = 1; g < GROUPS; g++) v += part[g * DIM4 + tid];
             if (whole) {
-                Vec4Out(pc.dst).v[head * DIM4 + tid] = v / total[r];
+                Vec4Out(pc.dst).v[head * DIM4 + at] = v / total[r];
             } else {
                 const uint row = split * pc.heads + head;
-                Vec4Shared(pc.acc).v[row * DIM4 + tid] = v;
-                if (tid == 0) Vec2Shared(pc.state).v[row] = vec2(highest[r], total[r]);
+                Vec4Shared(pc.acc).v[row * DIM4 + at] = v;
+                if (at == 0) Vec2Shared(pc.state).v[row] = vec2(highest[r], total[r]);
             }
-        }
 #else
-        if (tid < DIM4 && token < pc.tokens) {
-            vec4 v = part[tid];
-            for (uint g = 1; g < GROUPS; g++) v += part[g * DIM4 + tid];
+            const uint token = token0 + r / HEADS;
+            if (token >= pc.tokens) continue;
             if (whole) {
-                Vec4Out(pc.dst).v[(token * pc.stride + head * DIM) / 4 + tid] = v / total[r];
+                Vec4Out(pc.dst).v[(token * pc.stride + head * DIM) / 4 + at] = v / total[r];
             } else {
                 const uint row = (split * pc.tokens + token) * pc.heads + head;
-                Vec4Out(pc.dst).v[row * DIM4 + tid] = v;
-                if (tid == 0) Vec2Out(pc.state).v[row] = vec2(highest[r], total[r]);
+                Vec4Out(pc.dst).v[row * DIM4 + at] = v;
+                if (at == 0) Vec2Out(pc.state).v[row] = vec2(highest[r], total[r]);
             }
-        }
 #endif
+        }
         barrier();
     }
 #ifdef ONE

@@ -11,6 +11,9 @@ layout(buffer_reference, std430, buffer_reference_align = 16) readonly restrict 
 layout(buffer_reference, std430, buffer_reference_align = 16) writeonly restrict buffer Vec4Out {
     vec4 v[];
 };
+layout(buffer_reference, std430, buffer_reference_align = 16) buffer Vec4IO {
+    vec4 v[];
+};
 layout(buffer_reference, std430, buffer_reference_align = 16) readonly restrict buffer UVec4In {
     uvec4 v[];
 };

@@ -4,7 +4,7 @@
 //   lanes side by side own 4 outputs each; SPLITS groups of LANES split the inputs
 //
 //             outputs n ->                      in:  (quad, k) of vec4: 4 rows side by side
-//           +----+----+-- LANES --+             out: (quad, n) of vec4
+//           +----+----+-- LANES --+             out: (quad, n) of vec4; DOWN: (row, n)
 //   k  s=0  | 16 B    |           |
 //      s=1  | a lane  |           |             weights: (k, n), see moe.Layout; a 16-byte
 //      ...  +----+----+-----------+             load is 4 outputs of one k (f32) or of two
@@ -43,7 +43,7 @@ layout(buffer_reference, scalar, buffer_reference_align = 16) readonly restrict 
 layout(push_constant, scalar) uniform Push {
     uint64_t tiles;
     uint64_t src;    // (quads, inputs) of vec4
-    uint64_t dst;    // (quads, outputs) of vec4
+    uint64_t dst;    // (quads, outputs) of vec4; DOWN: (rows, outputs)
     uint64_t weight; // byte offset of the matrix inside a slot
     uint64_t gate;   // byte offset of the gate matrix (UP_SWIGLU)
     uint inputs;
@@ -163,7 +163,6 @@ void main() {
     else if (QUADS > 1 && quads == 2) multiply(2, tile, inside);
     else multiply(1, tile, inside);
 
-    Vec4Out dst = Vec4Out(pc.dst);
     [[unroll]] for (uint q = 0; q < QUADS; q++) {
         if (q >= quads) break;
         vec4 y[(4 * LANES + THREADS - 1) / THREADS]; // outputs this thread finishes
@@ -187,7 +186,13 @@ void main() {
 #ifdef UP_SWIGLU
                 v *= vec4(silu(y[i].x), silu(y[i].y), silu(y[i].z), silu(y[i].w));
 #endif
-                dst.v[(tile.quad + q) * pc.outputs + n0 + column] = v;
+#ifdef DOWN
+                [[unroll]] for (uint r = 0; r < 4; r++)
+                    if (4 * q + r < tile.rows)
+                        FloatIO(pc.dst).v[(4 * (tile.quad + q) + r) * pc.outputs + n0 + column] = v[r];
+#else
+                Vec4Out(pc.dst).v[(tile.quad + q) * pc.outputs + n0 + column] = v;
+#endif
             }
         }
     }

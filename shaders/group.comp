@@ -15,6 +15,7 @@ layout(constant_id = 0) const uint THREADS = 256;
 layout(constant_id = 1) const uint MAX_EXPERTS = 128;
 
 const uint MAX_TILINGS = 8;
+const uint PER = 4; // choices of a thread at a time
 
 // Plan is what the host knows of the expert kernels' tilings, ascending in from. Tiling i
 // has its tiles at i · maxTiles; dispatches are (product, tiling) of three words.
@@ -92,6 +93,12 @@ void writeTiles(Plan p, uint e) {
     }
 }
 
+// fetch reads a thread's next ids, all at once.
+void fetch(UintIn ids, uint first, out uint id[PER]) {
+    [[unroll]] for (uint j = 0; j < PER; j++)
+        id[j] = ids.v[min(first + j * THREADS, pc.choices - 1)];
+}
+
 void main() {
     const uint tid = gl_LocalInvocationID.x;
     const bool planned = pc.plan != 0ul;
@@ -107,7 +114,12 @@ void main() {
     for (uint e = tid; e < pc.experts; e += THREADS) count[e] = 0;
     for (uint r = tid; r < 4 * pc.quads; r += THREADS) UintOut(pc.rows).v[r] = NO_TOKEN;
     barrier();
-    for (uint i = tid; i < pc.choices; i += THREADS) atomicAdd(count[ids.v[i]], 1);
+    for (uint first = tid; first < pc.choices; first += PER * THREADS) {
+        uint id[PER];
+        fetch(ids, first, id);
+        [[unroll]] for (uint j = 0; j < PER; j++)
+            if (first + j * THREADS < pc.choices) atomicAdd(count[id[j]], 1);
+    }
     memoryBarrierBuffer();
     barrier();
     for (uint e = tid; e < pc.experts; e += THREADS) {
@@ -126,9 +138,16 @@ void main() {
         if (tid < 2 * tilings) sizeDispatches(Plan(pc.plan), tilings, tid);
         for (uint e = tid; e < pc.experts; e += THREADS) writeTiles(Plan(pc.plan), e);
     }
-    for (uint i = tid; i < pc.choices; i += THREADS) {
-        const uint e = ids.v[i], row = atomicAdd(next[e], 1);
-        UintOut(pc.rows).v[row] = i / pc.top_k | (count[e] >= pc.rounded ? ROUNDED_ROW : 0);
-        UintOut(pc.position).v[i] = row;
+    for (uint first = tid; first < pc.choices; first += PER * THREADS) {
+        uint id[PER];
+        fetch(ids, first, id);
+        [[unroll]] for (uint j = 0; j < PER; j++) {
+            const uint i = first + j * THREADS;
+            if (i < pc.choices) {
+                const uint e = id[j], row = atomicAdd(next[e], 1);
+                UintOut(pc.rows).v[row] = i / pc.top_k | (count[e] >= pc.rounded ? ROUNDED_ROW : 0);
+                UintOut(pc.position).v[i] = row;
+            }
+        }
     }
 }

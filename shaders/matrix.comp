@@ -83,7 +83,7 @@ layout(buffer_reference, scalar, buffer_reference_align = 16) readonly restrict 
 layout(push_constant, scalar) uniform Push { // as in expert.comp
     uint64_t tiles;
     uint64_t src;    // inputs in parts
-    uint64_t dst;    // outputs in parts; DOWN: (quads, outputs) of vec4
+    uint64_t dst;    // outputs in parts; DOWN: (rows, outputs)
     uint64_t weight;
     uint64_t gate;
     uint inputs;
@@ -233,9 +233,12 @@ vec4 sum(uint column, uint quad) {
 #ifdef DOWN
 void finish(Tile tile, uint block, uint n0) {
     for (uint i = gl_LocalInvocationID.x; i < OUTPUTS * 4; i += THREADS) {
-        const uint n = i / 4, quad = i % 4;
-        if (n0 + n < pc.outputs && 16 * block + 4 * quad < tile.rows)
-            Vec4Out(pc.dst).v[(tile.quad + 4 * block + quad) * pc.outputs + n0 + n] = sum(n, quad);
+        const uint n = i % OUTPUTS, quad = i / OUTPUTS, row = 16 * block + 4 * quad;
+        if (n0 + n >= pc.outputs || row >= tile.rows) continue;
+        const vec4 v = sum(n, quad);
+        [[unroll]] for (uint r = 0; r < 4; r++)
+            if (row + r < tile.rows)
+                FloatIO(pc.dst).v[(4 * tile.quad + row + r) * pc.outputs + n0 + n] = v[r];
     }
 }
 #else

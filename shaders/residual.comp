@@ -6,6 +6,7 @@
 //   ATTENTION                      the parts of the output projection, in their order
 //   EXPERTS                        Σ weight × expert output, in the order of the top-k
 #extension GL_GOOGLE_include_directive : require
+#extension GL_KHR_shader_subgroup_arithmetic : require
 #include "common.glsl"
 
 layout(local_size_x_id = 0) in;
@@ -13,13 +14,14 @@ layout(constant_id = 0) const uint THREADS = 256;
 layout(constant_id = 1) const uint D = 2048; // d_model padded
 layout(constant_id = 2) const uint TOP_K = 8; // EXPERTS
 const uint PER = (D + THREADS - 1) / THREADS;
+#include "sum.glsl"
 
 layout(push_constant, scalar) uniform Push {
     uint64_t base;     // (tokens, d)
     uint64_t h;        // (tokens, d)
     uint64_t x;        // (tokens, d)
     uint64_t norm;     // (d), zero in the padding
-    uint64_t added;    // embedding (d, vocab) as in moe.Layout; (parts, tokens, d); (quads, d) of vec4
+    uint64_t added;    // embedding (d, vocab) as in moe.Layout; (parts, tokens, d); (rows, d)
     uint64_t index;    // EMBED: ids (tokens); EXPERTS: position (tokens, top_k)
     uint64_t weights;  // EXPERTS: (tokens, top_k)
     uint d_model;
@@ -28,7 +30,6 @@ layout(push_constant, scalar) uniform Push {
     float epsilon;
 } pc;
 
-shared float partial[THREADS];
 #ifdef EXPERTS
 shared uint row[TOP_K];
 shared float weight[TOP_K];
@@ -58,7 +59,7 @@ float added(uint token, uint d) {
 #else
     float v = 0.0;
     [[unroll]] for (uint k = 0; k < TOP_K; k++)
-        v = fma(weight[k], FloatIn(pc.added).v[(row[k] / 4 * D + d) * 4 + row[k] % 4], v);
+        v = fma(weight[k], FloatIn(pc.added).v[row[k] * D + d], v);
     return v;
 #endif
 }
@@ -84,13 +85,7 @@ void main() {
             squares = fma(v[i], v[i], squares);
         }
     }
-    partial[tid] = squares;
-    barrier();
-    for (uint n = THREADS / 2; n > 0; n /= 2) {
-        if (tid < n) partial[tid] += partial[tid + n];
-        barrier();
-    }
-    const float scale = 1.0 / sqrt(partial[0] / float(pc.d_model) + pc.epsilon);
+    const float scale = 1.0 / sqrt(sumOfAll(squares) / float(pc.d_model) + pc.epsilon);
     [[unroll]] for (uint i = 0; i < PER; i++) {
         const uint d = i * THREADS + tid;
         if (d < D) FloatIO(pc.x).v[token * D + d] = v[i] * scale * FloatIn(pc.norm).v[d];

@@ -12,6 +12,7 @@
 // With two planes of logits the gate is followed in memory by the next layer's: the second
 // choice is a prediction, of which only the ids are kept.
 #extension GL_GOOGLE_include_directive : require
+#extension GL_KHR_shader_subgroup_arithmetic : require
 #include "common.glsl"
 
 layout(local_size_x_id = 0) in;
@@ -22,6 +23,7 @@ layout(constant_id = 3) const uint TOP_K = 8;
 const uint EACH = 4; // logits of a workgroup
 const uint MAX_PARTS = 8;
 const uint PER = (D4 + THREADS - 1) / THREADS;
+#include "sum.glsl"
 
 layout(buffer_reference, std430, buffer_reference_align = 4) coherent buffer FloatShared {
     float v[];
@@ -72,7 +74,7 @@ layout(push_constant, scalar) uniform Push {
     float epsilon;
 } pc;
 
-shared float partial[EACH * THREADS];
+shared float partial[EACH * THREADS]; // (logit, subgroup)
 shared float logit[EXPERTS];
 shared uint key[EXPERTS];
 shared uint chosen[TOP_K];
@@ -88,19 +90,6 @@ uint order(float v) {
 
 // better orders by logit, ties to the lower id.
 bool better(uint a, uint ia, uint b, uint ib) { return a > b || (a == b && ia < ib); }
-
-// reduce adds up n columns of partial sums; column c ends at c · THREADS.
-void reduce(uint n) {
-    const uint tid = gl_LocalInvocationID.x;
-    barrier();
-    for (uint half_ = THREADS / 2; half_ > 0; half_ /= 2) {
-        for (uint i = tid; i < n * half_; i += THREADS) {
-            const uint at = i / half_ * THREADS + i % half_;
-            partial[at] += partial[at + half_];
-        }
-        barrier();
-    }
-}
 
 // choose finds a plane's top-k: an expert's rank is the number of those better than it.
 void choose(Route r, uint plane) {
@@ -176,10 +165,7 @@ void main() {
         }
         squares += dot(v[i], v[i]);
     }
-    partial[tid] = squares;
-    reduce(1);
-    const float scale = 1.0 / sqrt(partial[0] / float(pc.d_model) + pc.epsilon);
-    barrier();
+    const float scale = 1.0 / sqrt(sumOfAll(squares) / float(pc.d_model) + pc.epsilon);
 
     const uint e0 = group * EACH;
     float sum[EACH];
@@ -198,10 +184,16 @@ void main() {
                     Vec4Out(r.gathered).v[(quad * D4 + d) * 4 + c] = vec4(v[i][c], 0.0, 0.0, 0.0);
         }
     }
-    [[unroll]] for (uint e = 0; e < EACH; e++) partial[e * THREADS + tid] = sum[e];
-    reduce(EACH);
-    if (tid < EACH && e0 + tid < pc.planes * EXPERTS)
-        FloatShared(r.logits).v[e0 + tid] = partial[tid * THREADS];
+    [[unroll]] for (uint e = 0; e < EACH; e++) {
+        const float part = subgroupAdd(sum[e]);
+        if (subgroupElect()) partial[e * THREADS + gl_SubgroupID] = part;
+    }
+    barrier();
+    if (tid < EACH && e0 + tid < pc.planes * EXPERTS) {
+        float all = 0.0;
+        for (uint i = 0; i < gl_NumSubgroups; i++) all += partial[tid * THREADS + i];
+        FloatShared(r.logits).v[e0 + tid] = all;
+    }
     memoryBarrierBuffer();
     barrier();
     if (tid == 0) last = atomicAdd(Counter(r.counter).done, 1) + 1 == gl_NumWorkGroups.x;

@@ -34,7 +34,7 @@ type Variant struct {
 // Variants lists every module, in the order of the manifest.
 func Variants() []Variant {
 	var v []Variant
-	for _, name := range []string{"gate", "topk", "group", "gather", "combine", "read", "flops"} {
+	for _, name := range []string{"gate", "gates", "topk", "group", "gather", "combine", "read", "flops"} {
 		v = append(v, plain(name, name+".comp"))
 	}
 	for _, product := range []string{"up_gelu", "up_swiglu", "down"} {
@@ -141,7 +141,7 @@ func ReadManifest() (Manifest, error) {
 // SourceHash hashes what a variant is compiled from, out of fsys.
 func SourceHash(fsys fs.FS, v Variant) (string, error) {
 	h := sha256.New()
-	for _, name := range []string{v.Source, "common.glsl", "parts.glsl"} {
+	for _, name := range []string{v.Source, "common.glsl", "parts.glsl", "sum.glsl"} {
 		data, err := fs.ReadFile(fsys, name)
 		if err != nil {
 			return "", fmt.Errorf("shaders: %w", err)

@@ -255,7 +255,7 @@ typedef struct { CHAIN; VkBool32 has[2]; } VkPhysicalDeviceSubgroupSizeControlFe
 typedef struct { CHAIN; VkBool32 has[2]; } VkPhysicalDeviceCooperativeMatrixFeaturesKHR;
 typedef struct { CHAIN; VkBool32 has[3]; } VkPhysicalDeviceShaderBfloat16FeaturesKHR;
 
-enum { SCOPE_SUBGROUP = 3 };
+enum { SCOPE_SUBGROUP = 3, SUBGROUP_ARITHMETIC = 4 };
 typedef struct {
     CHAIN;
     uint32_t MSize, NSize, KSize;

@@ -156,6 +156,7 @@ func missingFeature(api, features uint32) string {
 		{C.UFM_SCALAR_LAYOUT, "scalarBlockLayout"},
 		{C.UFM_INT64, "shaderInt64"},
 		{C.UFM_STORAGE16, "storageBuffer16BitAccess"},
+		{C.UFM_SUBGROUP_ARITHMETIC, "subgroup arithmetic in compute shaders"},
 	} {
 		if features&f.bit == 0 {
 			return f.name

@@ -58,6 +58,7 @@ enum {
     UFM_COOPERATIVE_MATRIX = 1 << 18,
     UFM_BFLOAT16 = 1 << 19,
     UFM_BFLOAT16_MATRIX = 1 << 20,
+    UFM_SUBGROUP_ARITHMETIC = 1 << 21, /* in compute; nothing to enable */
 };
 
 /* Extensions that are present and not replaced by the device's version, as bits. */

@@ -182,6 +182,9 @@ static void describe_properties(const ufm_instance *in, void *physical, uint32_t
 
     memcpy(out->driver_name, driver.driverName, sizeof driver.driverName);
     memcpy(out->driver_info, driver.driverInfo, sizeof driver.driverInfo);
+    if (subgroup.supportedStages & SHADER_STAGE_COMPUTE &&
+        subgroup.supportedOperations & SUBGROUP_ARITHMETIC)
+        out->features |= UFM_SUBGROUP_ARITHMETIC;
     out->subgroup = subgroup.subgroupSize;
     out->subgroup_min = sizes.minSubgroupSize;
     out->subgroup_max = sizes.maxSubgroupSize;

@@ -125,14 +125,16 @@ type product struct {
 type kernels struct {
 	profile
 	gate, topk, group, gather, combine *vk.Pipeline
-	gateTokens                         int // tokens of one gate workgroup
+	gateTokens, gateExperts            int // of one gate workgroup
 	up, down                           product
 	all                                []*vk.Pipeline
 }
 
 const (
 	gateThreads    = 128
-	gateExperts    = 4 // as in gate.comp
+	gateExperts    = 4  // as in gate.comp
+	gatesSide      = 32 // as in gates.comp
+	manyTokens     = 64 // from which gates.comp serves
 	topkThreads    = 64
 	groupThreads   = 256
 	gatherThreads  = 128
@@ -147,10 +149,16 @@ func newKernels(d *vk.Device, p profile, s moe.Shape, maxTokens int) (*kernels, 
 		return nil, fmt.Errorf("vulkan: %d experts, top-%d: the kernels take at most %d and top-%d",
 			s.Experts, s.TopK, maxExperts, maxTopK)
 	}
-	k := &kernels{profile: p, gateTokens: min(maxTokens, 4)}
+	k := &kernels{profile: p}
 	b := builder{device: d, kernels: k}
 	experts := uint32(s.Experts)
-	k.gate = b.pipeline("gate", pushGate{}, gateThreads, uint32(k.gateTokens))
+	if maxTokens < manyTokens {
+		k.gateTokens, k.gateExperts = min(maxTokens, 4), gateExperts
+		k.gate = b.pipeline("gate", pushGate{}, gateThreads, uint32(k.gateTokens))
+	} else {
+		k.gateTokens, k.gateExperts = gatesSide, gatesSide
+		k.gate = b.pipeline("gates", pushGate{})
+	}
 	k.topk = b.pipeline("topk", pushTopK{}, topkThreads, experts)
 	k.group = b.pipeline("group", pushGroup{}, groupThreads, experts)
 	k.gather = b.pipeline(p.gatherKernel(), pushGather{}, gatherThreads)

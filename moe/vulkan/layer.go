@@ -85,7 +85,7 @@ func (r *runner) recordGate(c *vk.Commands, b *moe.Batch, l int) {
 		X: x.Address() + uint64(at), Gate: m.gates.Address() + uint64(4*l*s.Experts*in),
 		Logits: m.logits.Address(),
 		D4:     uint32(in / 4), Tokens: uint32(tokens), Experts: uint32(s.Experts),
-	}), over(s.Experts, gateExperts), over(tokens, k.gateTokens), 1)
+	}), over(s.Experts, k.gateExperts), over(tokens, k.gateTokens), 1)
 	c.Barrier()
 }
 
@@ -117,7 +117,7 @@ func (r *runner) recordCombine(c *vk.Commands, b *moe.Batch, l int) {
 	c.Dispatch(r.kernels.combine, pushBytes(pushCombine{
 		Y: m.y.Address(), Position: m.position.Address(), Weights: m.weights.Address(),
 		X: x.Address() + uint64(at), Next: m.x.Address(), Moe: m.moe.Address(),
-		D: uint32(r.layout.In), DModel: uint32(r.cfg.Shape.DModel),
+		D4: uint32(r.layout.In / 4), DModel: uint32(r.cfg.Shape.DModel),
 		TopK: uint32(r.cfg.Shape.TopK), Chained: chained,
 	}), b.Tokens, 1, 1)
 	c.Barrier()

@@ -29,7 +29,7 @@ type memory struct {
 	position *vk.Buffer // (tokens, top_k): rows
 	gathered *vk.Buffer // (quads, in) of vec4, or in parts
 	hidden   *vk.Buffer // (quads, hidden) of vec4, or in parts
-	y        *vk.Buffer // (quads, in) of vec4
+	y        *vk.Buffer // (rows, in)
 	moe      *vk.Buffer // (tokens, in)
 
 	// What the device plans a layer with, where everything is resident: see plan.go.

@@ -60,7 +60,7 @@ func (s *textSizes) choose(info vk.DeviceInfo) {
 		}
 		return
 	}
-	s.enough, s.minPart, s.rowThreads, s.oneThreads = 512, 256, 512, 128
+	s.enough, s.minPart, s.rowThreads, s.oneThreads = 512, 256, 512, 256
 	s.tilings = []tiling{
 		{rows: 1, threads: 256, lanes: 32, staged: 512},
 		{rows: 2, threads: 256, lanes: 32, staged: 512},

@@ -114,14 +114,14 @@ func TestResidual(t *testing.T) {
 	}
 	check("add_attention", pushResidual{Added: added.Address(), N: parts}, sum)
 
-	y, out := l.random(5 * d * 4) // five quads
+	y, out := l.random(5 * 4 * d) // five quads of rows
 	position, weights := l.floats(tokens*topK), l.floats(tokens*topK)
 	copy(position.Words(), []uint32{0, 17, 5, 4, 2, 9})
 	copy(weights.Floats(), []float32{0.25, 0.75, 1, 0, 0.5, 0.125})
 	sum = make([]float64, tokens*d)
 	for i, row := range position.Words()[:tokens*topK] {
 		for k := range d {
-			sum[i/topK*d+k] += float64(weights.Floats()[i]) * out[(int(row)/4*d+k)*4+int(row)%4]
+			sum[i/topK*d+k] += float64(weights.Floats()[i]) * out[int(row)*d+k]
 		}
 	}
 	check("add_experts", pushResidual{Added: y.Address(), Index: position.Address(),
