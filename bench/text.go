@@ -287,7 +287,8 @@ func (c *textCell) limit(r *TextRow, p pager.Phase, uploads []int64) {
 	tokens := c.measuredSteps(p)
 	demands, best := demandsOfPhase(c.Model, c.requests.groups, uploads, tokens, p)
 	r.BeladyUploads = &best
-	l := newLimit(ceilingsFor(c.Ceilings, c.backend.Device(), c.Model.Shape()), len(tokens), demands)
+	ceilings := ceilingsFor(c.Ceilings, c.backend.Device(), c.Model.Shape(), false)
+	l := newLimit(ceilings, len(tokens), demands)
 	if l == nil || r.StepMsMean == nil || *r.StepMsMean <= 0 {
 		return
 	}

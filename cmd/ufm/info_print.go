@@ -90,12 +90,13 @@ func printCeilings(w io.Writer, all []hardware.Ceilings) {
 	t.SetStyle(table.StyleLight)
 	t.Style().Format.Header = text.FormatDefault
 	t.AppendHeader(table.Row{
-		"ceilings", "device", "read GB/s", "link GB/s", "back GB/s", "f32 TFLOP/s", "measured",
+		"ceilings", "device", "read GB/s", "link GB/s", "back GB/s", "f32 TFLOP/s",
+		"bf16 matrix", "f16 matrix", "measured",
 	})
 	for _, c := range all {
 		t.AppendRow(table.Row{
 			c.Backend, c.Device, rate(c.ReadGBs), rate(c.LinkGBs), rate(c.LinkBackGBs),
-			rate(c.F32TFlops), c.TimeUTC,
+			rate(c.F32TFlops), rate(c.BF16TFlops), rate(c.F16TFlops), c.TimeUTC,
 		})
 	}
 	fmt.Fprintln(w, t.Render())
@@ -120,8 +121,7 @@ func printLink(w io.Writer, c hardware.Ceilings) {
 		})
 	}
 	fmt.Fprintf(w, "link of %s\n%s\n", c.Device, t.Render())
-	fmt.Fprintf(w, "  copies within device memory %s GB/s, cooperative matrices %s TFLOP/s\n",
-		rate(c.CopyGBs), rate(c.MatrixTFlops))
+	fmt.Fprintf(w, "  copies within device memory %s GB/s\n", rate(c.CopyGBs))
 	if c.SubmitWaitUs > 0 {
 		fmt.Fprintf(w, "  submit and wait %s µs, barrier %s µs, one more copy %s µs\n",
 			rate(c.SubmitWaitUs), rate(c.BarrierUs), rate(c.CopyLatencyUs))

@@ -3,8 +3,8 @@
 package hardware
 
 // Ceilings are the rates that one device reached when it was measured. A short
-// measurement knows only the first three; ufm info --measure fills in the rest. 0 and
-// "" were not measured or do not apply.
+// measurement knows only those that limits are made of: read, link and arithmetic; ufm info
+// --measure fills in the rest. 0 and "" were not measured or do not apply.
 type Ceilings struct {
 	Schema      int     `json:"schema"`
 	Backend     string  `json:"backend"`
@@ -16,8 +16,11 @@ type Ceilings struct {
 	LinkBackGBs float64 `json:"link_back_gb_s"` // device to host
 	F32TFlops   float64 `json:"f32_tflops"`     // float32 fused multiply-adds, counted as two
 
+	// Products of cooperative matrices, of 16-bit operands into float32 sums.
+	BF16TFlops float64 `json:"bf16_tflops,omitempty"`
+	F16TFlops  float64 `json:"f16_tflops,omitempty"`
+
 	CopyGBs       float64    `json:"copy_gb_s,omitempty"`       // within device memory; each byte counts once
-	MatrixTFlops  float64    `json:"matrix_tflops,omitempty"`   // cooperative matrices
 	Link          []LinkRate `json:"link,omitempty"`            // ascending by Bytes
 	CopyLatencyUs float64    `json:"copy_latency_us,omitempty"` // of one more copy in a batch
 	SubmitWaitUs  float64    `json:"submit_wait_us,omitempty"`  // an empty submission, to its known end
@@ -47,6 +50,10 @@ type LinkRate struct {
 	BusyGBs     float64 `json:"busy_gb_s,omitempty"` // likewise on all, while compute reads device memory
 	DownGBs     float64 `json:"down_gb_s"`           // to the host, on all
 }
+
+// MatrixTFlops is the faster rate of the matrix units with 16-bit operands, 0 where none is
+// known.
+func (c *Ceilings) MatrixTFlops() float64 { return max(c.BF16TFlops, c.F16TFlops) }
 
 // Import is an upload from imported memory: its rate, or why there is none.
 type Import struct {

@@ -49,6 +49,9 @@ func (b *backend) Device() moe.Device {
 		Name: info.Name, Driver: info.Driver, Unified: info.Unified,
 		MemBytes: b.device.DeviceMemoryFree(), MatrixUnits: hasMatrices(info),
 	}
+	if d.MatrixUnits {
+		d.RoundedRows = minRounded
+	}
 	return d
 }
 

@@ -35,6 +35,44 @@ func TestMeasure(t *testing.T) {
 	}
 }
 
+// TestMatrixFlops: the units' rate is known where the device reports such products.
+func TestMatrixFlops(t *testing.T) {
+	b := open(t, Options{})
+	c, err := b.Measure(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for operand, rate := range map[string]float64{"bf16": c.BF16TFlops, "f16": c.F16TFlops} {
+		shape, ok := largestMatrix(b.device.Info(), operand)
+		t.Logf("%s: %+v, %g TFLOP/s", operand, shape, rate)
+		if ok != (rate > 0) || rate > 1e4 {
+			t.Errorf("%s: got %g TFLOP/s in %+v", operand, rate, shape)
+		}
+	}
+}
+
+// TestLargestMatrix: other operands, sums of 16 bits and shapes that do not load in pieces
+// of 16 bytes do not count.
+func TestLargestMatrix(t *testing.T) {
+	shape := func(m, n, k int, operand, sum string) vk.MatrixShape {
+		return vk.MatrixShape{M: m, N: n, K: k, A: operand, B: operand, C: sum, Result: sum}
+	}
+	info := vk.DeviceInfo{Matrices: []vk.MatrixShape{
+		shape(16, 8, 8, "f16", "f32"), shape(16, 16, 16, "f16", "f32"), shape(16, 8, 16, "f16", "f32"),
+		shape(32, 32, 32, "f16", "f16"), shape(64, 64, 4, "f16", "f32"), shape(16, 16, 16, "bf16", "f32"),
+	}}
+	if got, ok := largestMatrix(info, "f16"); !ok || got != info.Matrices[1] {
+		t.Errorf("f16: got %+v, %v", got, ok)
+	}
+	if got, ok := largestMatrix(info, "bf16"); ok {
+		t.Errorf("bf16 that shaders may not use: got %+v", got)
+	}
+	info.BFloat16Matrices = true
+	if got, ok := largestMatrix(info, "bf16"); !ok || got != info.Matrices[5] {
+		t.Errorf("bf16: got %+v, %v", got, ok)
+	}
+}
+
 // TestMeasureAll expects every figure that this device can give, in the small: with a
 // limit on its memory the long measurement takes little time.
 func TestMeasureAll(t *testing.T) {

@@ -129,8 +129,8 @@ func (p *probe) close() error {
 	return errors.Join(errs...)
 }
 
-func (p *probe) pipeline(name string, push any) (*vk.Pipeline, error) {
-	pipeline, err := p.device.NewPipeline(shaders.Code(name), nil, pushSize(push))
+func (p *probe) pipeline(name string, push any, spec ...uint32) (*vk.Pipeline, error) {
+	pipeline, err := p.device.NewPipeline(shaders.Code(name), spec, pushSize(push))
 	if err == nil {
 		p.closers = append(p.closers, pipeline)
 	}
