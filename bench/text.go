@@ -187,12 +187,9 @@ func (c *textCell) bank(ctx context.Context) (moe.Bank, error) {
 	if c.held != nil {
 		return c.held, nil
 	}
-	total := c.Model.Shape().BankBytes()
-	bank, err := c.backend.NewBank(ctx, c.Model, func(done int64) {
-		c.observer.Progress(BuildingBank, done, total)
-	})
+	bank, err := BuildBank(ctx, c.backend, c.Model, c.observer)
 	if err != nil {
-		return nil, errBank{fmt.Errorf("bench: bank of %s: %w", size(total), err)}
+		return nil, errBank{err}
 	}
 	c.held = bank
 	return bank, nil

@@ -17,6 +17,11 @@ type backend struct {
 	kernels map[kernelKey]*kernels
 	texts   map[textKey]*textKernels
 	stuck   bool // the device outlasted a Close: it may still use everything
+
+	hold       Hold  // see Options
+	pinLimit   int64 // likewise
+	blockBytes int64 // of a bank, in one allocation
+	stageBytes int64 // of a staging buffer
 }
 
 type kernelKey struct {
@@ -36,7 +41,10 @@ func Open(o Options) (moe.Backend, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &backend{device: d, kernels: map[kernelKey]*kernels{}, texts: map[textKey]*textKernels{}}, nil
+	return &backend{
+		device: d, kernels: map[kernelKey]*kernels{}, texts: map[textKey]*textKernels{},
+		hold: o.Bank, pinLimit: o.PinLimit, blockBytes: blockBytes, stageBytes: stageBytes,
+	}, nil
 }
 
 // Name is "vulkan".

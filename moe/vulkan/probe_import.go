@@ -31,11 +31,6 @@ func (p *probe) imports(ctx context.Context) (anonymous, file hardware.Import, e
 	return anonymous, file, err
 }
 
-// mapping is memory that ends with the probe: an interrupted copy may still read it.
-type mapping []byte
-
-func (m mapping) Close() error { return unix.Munmap(m) }
-
 // imported measures uploads from a mapping, unless the driver refuses it.
 func (p *probe) imported(ctx context.Context, memory []byte) (i hardware.Import, err error) {
 	p.closers = append(p.closers, mapping(memory))
