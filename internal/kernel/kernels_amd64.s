@@ -542,6 +542,276 @@ nextRow:
 	VZEROUPPER
 	RET
 
+// func uniformF32AVX2(even *byte, odd *byte, groups int, counter uint64, scale float32)
+// Requires: AVX, AVX2, SSE
+TEXT ·uniformF32AVX2(SB), NOSPLIT, $0-36
+	MOVQ         even+0(FP), AX
+	MOVQ         odd+8(FP), CX
+	MOVQ         groups+16(FP), DX
+	MOVQ         counter+24(FP), BX
+	VMOVQ        BX, X0
+	MOVSS        scale+32(FP), X1
+	VBROADCASTSS X1, Y1
+	VMOVDQU      hashFactor4<>+0(SB), Y2
+	VPSRLQ       $0x20, Y2, Y3
+	VMOVDQU      hashStride<>+0(SB), Y4
+	VPBROADCASTQ X0, Y0
+	VPADDQ       hashSteps4<>+0(SB), Y0, Y5
+	VPADDQ       hashSteps0<>+0(SB), Y0, Y0
+
+next:
+	VPSRLQ    $0x20, Y0, Y7
+	VPXOR     Y0, Y7, Y6
+	VPSRLQ    $0x20, Y6, Y7
+	VPMULUDQ  Y2, Y7, Y7
+	VPMULUDQ  Y3, Y6, Y8
+	VPADDQ    Y7, Y8, Y7
+	VPSLLQ    $0x20, Y7, Y7
+	VPMULUDQ  Y2, Y6, Y6
+	VPADDQ    Y7, Y6, Y6
+	VPSRLQ    $0x20, Y6, Y7
+	VPXOR     Y7, Y6, Y6
+	VPSRLQ    $0x20, Y6, Y7
+	VPMULUDQ  Y2, Y7, Y7
+	VPMULUDQ  Y3, Y6, Y8
+	VPADDQ    Y7, Y8, Y7
+	VPSLLQ    $0x20, Y7, Y7
+	VPMULUDQ  Y2, Y6, Y6
+	VPADDQ    Y7, Y6, Y6
+	VPSRLQ    $0x20, Y6, Y7
+	VPXOR     Y7, Y6, Y6
+	VPSRAD    $0x08, Y6, Y6
+	VCVTDQ2PS Y6, Y6
+	VMULPS    Y1, Y6, Y6
+	VPSRLQ    $0x20, Y5, Y8
+	VPXOR     Y5, Y8, Y7
+	VPSRLQ    $0x20, Y7, Y8
+	VPMULUDQ  Y2, Y8, Y8
+	VPMULUDQ  Y3, Y7, Y9
+	VPADDQ    Y8, Y9, Y8
+	VPSLLQ    $0x20, Y8, Y8
+	VPMULUDQ  Y2, Y7, Y7
+	VPADDQ    Y8, Y7, Y7
+	VPSRLQ    $0x20, Y7, Y8
+	VPXOR     Y8, Y7, Y7
+	VPSRLQ    $0x20, Y7, Y8
+	VPMULUDQ  Y2, Y8, Y8
+	VPMULUDQ  Y3, Y7, Y9
+	VPADDQ    Y8, Y9, Y8
+	VPSLLQ    $0x20, Y8, Y8
+	VPMULUDQ  Y2, Y7, Y7
+	VPADDQ    Y8, Y7, Y7
+	VPSRLQ    $0x20, Y7, Y8
+	VPXOR     Y8, Y7, Y7
+	VPSRAD    $0x08, Y7, Y7
+	VCVTDQ2PS Y7, Y7
+	VMULPS    Y1, Y7, Y7
+	VSHUFPS   $0x88, Y7, Y6, Y8
+	VPERMPD   $0xd8, Y8, Y8
+	VMOVUPS   Y8, (AX)
+	VSHUFPS   $0xdd, Y7, Y6, Y6
+	VPERMPD   $0xd8, Y6, Y6
+	VMOVUPS   Y6, (CX)
+	VPADDQ    Y4, Y0, Y0
+	VPADDQ    Y4, Y5, Y5
+	ADDQ      $0x20, AX
+	ADDQ      $0x20, CX
+	DECQ      DX
+	JNZ       next
+	VZEROUPPER
+	RET
+
+DATA hashFactor4<>+0(SB)/8, $0xd6e8feb86659fd93
+DATA hashFactor4<>+8(SB)/8, $0xd6e8feb86659fd93
+DATA hashFactor4<>+16(SB)/8, $0xd6e8feb86659fd93
+DATA hashFactor4<>+24(SB)/8, $0xd6e8feb86659fd93
+GLOBL hashFactor4<>(SB), RODATA|NOPTR, $32
+
+DATA hashStride<>+0(SB)/8, $0xf1bbcdcbfa53e0a8
+DATA hashStride<>+8(SB)/8, $0xf1bbcdcbfa53e0a8
+DATA hashStride<>+16(SB)/8, $0xf1bbcdcbfa53e0a8
+DATA hashStride<>+24(SB)/8, $0xf1bbcdcbfa53e0a8
+GLOBL hashStride<>(SB), RODATA|NOPTR, $32
+
+DATA hashSteps4<>+0(SB)/8, $0x78dde6e5fd29f054
+DATA hashSteps4<>+8(SB)/8, $0x1715609f7c746c69
+DATA hashSteps4<>+16(SB)/8, $0xb54cda58fbbee87e
+DATA hashSteps4<>+24(SB)/8, $0x538454127b096493
+GLOBL hashSteps4<>(SB), RODATA|NOPTR, $32
+
+DATA hashSteps0<>+0(SB)/8, $0x0000000000000000
+DATA hashSteps0<>+8(SB)/8, $0x9e3779b97f4a7c15
+DATA hashSteps0<>+16(SB)/8, $0x3c6ef372fe94f82a
+DATA hashSteps0<>+24(SB)/8, $0xdaa66d2c7ddf743f
+GLOBL hashSteps0<>(SB), RODATA|NOPTR, $32
+
+// func uniformF16AVX2(row *byte, groups int, counter uint64, scale float32)
+// Requires: AVX, AVX2, F16C, SSE
+TEXT ·uniformF16AVX2(SB), NOSPLIT, $0-28
+	MOVQ         row+0(FP), AX
+	MOVQ         groups+8(FP), CX
+	MOVQ         counter+16(FP), DX
+	VMOVQ        DX, X0
+	MOVSS        scale+24(FP), X1
+	VBROADCASTSS X1, Y1
+	VMOVDQU      hashFactor4<>+0(SB), Y2
+	VPSRLQ       $0x20, Y2, Y3
+	VMOVDQU      hashStride<>+0(SB), Y4
+	VPBROADCASTQ X0, Y0
+	VPADDQ       hashSteps4<>+0(SB), Y0, Y5
+	VPADDQ       hashSteps0<>+0(SB), Y0, Y0
+
+next:
+	VPSRLQ    $0x20, Y0, Y7
+	VPXOR     Y0, Y7, Y6
+	VPSRLQ    $0x20, Y6, Y7
+	VPMULUDQ  Y2, Y7, Y7
+	VPMULUDQ  Y3, Y6, Y8
+	VPADDQ    Y7, Y8, Y7
+	VPSLLQ    $0x20, Y7, Y7
+	VPMULUDQ  Y2, Y6, Y6
+	VPADDQ    Y7, Y6, Y6
+	VPSRLQ    $0x20, Y6, Y7
+	VPXOR     Y7, Y6, Y6
+	VPSRLQ    $0x20, Y6, Y7
+	VPMULUDQ  Y2, Y7, Y7
+	VPMULUDQ  Y3, Y6, Y8
+	VPADDQ    Y7, Y8, Y7
+	VPSLLQ    $0x20, Y7, Y7
+	VPMULUDQ  Y2, Y6, Y6
+	VPADDQ    Y7, Y6, Y6
+	VPSRLQ    $0x20, Y6, Y7
+	VPXOR     Y7, Y6, Y6
+	VPSRAD    $0x08, Y6, Y6
+	VCVTDQ2PS Y6, Y6
+	VMULPS    Y1, Y6, Y6
+	VPSRLQ    $0x20, Y5, Y8
+	VPXOR     Y5, Y8, Y7
+	VPSRLQ    $0x20, Y7, Y8
+	VPMULUDQ  Y2, Y8, Y8
+	VPMULUDQ  Y3, Y7, Y9
+	VPADDQ    Y8, Y9, Y8
+	VPSLLQ    $0x20, Y8, Y8
+	VPMULUDQ  Y2, Y7, Y7
+	VPADDQ    Y8, Y7, Y7
+	VPSRLQ    $0x20, Y7, Y8
+	VPXOR     Y8, Y7, Y7
+	VPSRLQ    $0x20, Y7, Y8
+	VPMULUDQ  Y2, Y8, Y8
+	VPMULUDQ  Y3, Y7, Y9
+	VPADDQ    Y8, Y9, Y8
+	VPSLLQ    $0x20, Y8, Y8
+	VPMULUDQ  Y2, Y7, Y7
+	VPADDQ    Y8, Y7, Y7
+	VPSRLQ    $0x20, Y7, Y8
+	VPXOR     Y8, Y7, Y7
+	VPSRAD    $0x08, Y7, Y7
+	VCVTDQ2PS Y7, Y7
+	VMULPS    Y1, Y7, Y7
+	VCVTPS2PH $0x00, Y6, (AX)
+	VCVTPS2PH $0x00, Y7, 16(AX)
+	VPADDQ    Y4, Y0, Y0
+	VPADDQ    Y4, Y5, Y5
+	ADDQ      $0x20, AX
+	DECQ      CX
+	JNZ       next
+	VZEROUPPER
+	RET
+
+// func uniformBF16AVX2(row *byte, groups int, counter uint64, scale float32)
+// Requires: AVX, AVX2, SSE
+TEXT ·uniformBF16AVX2(SB), NOSPLIT, $0-28
+	MOVQ         row+0(FP), AX
+	MOVQ         groups+8(FP), CX
+	MOVQ         counter+16(FP), DX
+	VMOVQ        DX, X0
+	MOVSS        scale+24(FP), X1
+	VBROADCASTSS X1, Y1
+	VMOVDQU      hashFactor4<>+0(SB), Y2
+	VPSRLQ       $0x20, Y2, Y3
+	VMOVDQU      hashStride<>+0(SB), Y4
+	VPBROADCASTQ X0, Y0
+	VPADDQ       hashSteps4<>+0(SB), Y0, Y5
+	VPADDQ       hashSteps0<>+0(SB), Y0, Y0
+
+next:
+	VPSRLQ    $0x20, Y0, Y7
+	VPXOR     Y0, Y7, Y6
+	VPSRLQ    $0x20, Y6, Y7
+	VPMULUDQ  Y2, Y7, Y7
+	VPMULUDQ  Y3, Y6, Y8
+	VPADDQ    Y7, Y8, Y7
+	VPSLLQ    $0x20, Y7, Y7
+	VPMULUDQ  Y2, Y6, Y6
+	VPADDQ    Y7, Y6, Y6
+	VPSRLQ    $0x20, Y6, Y7
+	VPXOR     Y7, Y6, Y6
+	VPSRLQ    $0x20, Y6, Y7
+	VPMULUDQ  Y2, Y7, Y7
+	VPMULUDQ  Y3, Y6, Y8
+	VPADDQ    Y7, Y8, Y7
+	VPSLLQ    $0x20, Y7, Y7
+	VPMULUDQ  Y2, Y6, Y6
+	VPADDQ    Y7, Y6, Y6
+	VPSRLQ    $0x20, Y6, Y7
+	VPXOR     Y7, Y6, Y6
+	VPSRAD    $0x08, Y6, Y6
+	VCVTDQ2PS Y6, Y6
+	VMULPS    Y1, Y6, Y6
+	VPSRLQ    $0x20, Y5, Y8
+	VPXOR     Y5, Y8, Y7
+	VPSRLQ    $0x20, Y7, Y8
+	VPMULUDQ  Y2, Y8, Y8
+	VPMULUDQ  Y3, Y7, Y9
+	VPADDQ    Y8, Y9, Y8
+	VPSLLQ    $0x20, Y8, Y8
+	VPMULUDQ  Y2, Y7, Y7
+	VPADDQ    Y8, Y7, Y7
+	VPSRLQ    $0x20, Y7, Y8
+	VPXOR     Y8, Y7, Y7
+	VPSRLQ    $0x20, Y7, Y8
+	VPMULUDQ  Y2, Y8, Y8
+	VPMULUDQ  Y3, Y7, Y9
+	VPADDQ    Y8, Y9, Y8
+	VPSLLQ    $0x20, Y8, Y8
+	VPMULUDQ  Y2, Y7, Y7
+	VPADDQ    Y8, Y7, Y7
+	VPSRLQ    $0x20, Y7, Y8
+	VPXOR     Y8, Y7, Y7
+	VPSRAD    $0x08, Y7, Y7
+	VCVTDQ2PS Y7, Y7
+	VMULPS    Y1, Y7, Y7
+	VPSLLD    $0x0f, Y6, Y8
+	VPSRLD    $0x1f, Y8, Y8
+	VPADDD    Y6, Y8, Y6
+	VPADDD    half<>+0(SB), Y6, Y6
+	VPSRLD    $0x10, Y6, Y6
+	VPSLLD    $0x0f, Y7, Y8
+	VPSRLD    $0x1f, Y8, Y8
+	VPADDD    Y7, Y8, Y7
+	VPADDD    half<>+0(SB), Y7, Y7
+	VPSRLD    $0x10, Y7, Y7
+	VPACKUSDW Y7, Y6, Y6
+	VPERMQ    $0xd8, Y6, Y6
+	VMOVDQU   Y6, (AX)
+	VPADDQ    Y4, Y0, Y0
+	VPADDQ    Y4, Y5, Y5
+	ADDQ      $0x20, AX
+	DECQ      CX
+	JNZ       next
+	VZEROUPPER
+	RET
+
+DATA half<>+0(SB)/4, $0x00007fff
+DATA half<>+4(SB)/4, $0x00007fff
+DATA half<>+8(SB)/4, $0x00007fff
+DATA half<>+12(SB)/4, $0x00007fff
+DATA half<>+16(SB)/4, $0x00007fff
+DATA half<>+20(SB)/4, $0x00007fff
+DATA half<>+24(SB)/4, $0x00007fff
+DATA half<>+28(SB)/4, $0x00007fff
+GLOBL half<>(SB), RODATA|NOPTR, $32
+
 // func geluAVX2(dst *float32, up *float32, rows int, groups int, stride int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·geluAVX2(SB), NOSPLIT, $0-40

@@ -14,6 +14,9 @@ func main() {
 	for _, s := range []storage{f32, f16, bf16} {
 		generateProduct(avx2{}, s)
 	}
+	for _, s := range []storage{f32, f16, bf16} {
+		generateUniform(s)
+	}
 	generateGELU()
 	generateSwiGLU()
 	Generate()
