@@ -33,6 +33,7 @@ func (p *probe) long(ctx context.Context, c *hardware.Ceilings) (err error) {
 	if c.ImportAnonymous, c.ImportFile, err = p.imports(ctx); err != nil {
 		return err
 	}
+	c.AllocateSPerGiB = p.allocated
 	c.OverAllocation, err = p.overAllocate(ctx)
 	return err
 }
