@@ -22,6 +22,7 @@ import (
 // through buffers that cut experts anywhere.
 func holding(t testing.TB, o Options, each int64) *backend {
 	b := open(t, o)
+	b.hold = o.Bank // whatever UFM_BANK says
 	b.blockBytes, b.stageBytes = 2*each, 4*(each/5)
 	return b
 }

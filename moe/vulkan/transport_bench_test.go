@@ -78,7 +78,8 @@ func (r *runner) uploadOnce(t testing.TB) {
 // host knows that all have ended.
 func BenchmarkUpload(b *testing.B) {
 	for hold := Allocated; hold <= Staged; hold++ {
-		be := open(b, Options{Bank: hold})
+		be := open(b, Options{})
+		be.hold = hold
 		total := int64(512 << 20)
 		if be.device.Info().Kind == cpuKind {
 			total = 128 << 20
@@ -108,7 +109,8 @@ func BenchmarkUpload(b *testing.B) {
 // all cores.
 func BenchmarkBank(b *testing.B) {
 	for hold := Allocated; hold <= Staged; hold++ {
-		be := open(b, Options{Bank: hold})
+		be := open(b, Options{})
+		be.hold = hold
 		for dtype := moe.F32; dtype <= moe.BF16; dtype++ {
 			b.Run(fmt.Sprintf("hold=%s/dtype=%s", hold, dtype), func(b *testing.B) {
 				s := moe.Shape{Layers: 1, Experts: 64, DModel: 2048, DHidden: 8192, TopK: 1, DType: dtype}
