@@ -103,7 +103,9 @@ func (c *cell) limit(r *Row) {
 	r.BeladyUploads = &uploads
 	steps := len(c.window.steps)
 	wall := milliseconds(c.window.total().Wall)
-	if l := newLimit(ceilingsFor(c.Ceilings, c.backend.Device(), c.shape), steps, demands); l != nil && wall > 0 {
+	d := c.backend.Device()
+	ceilings := ceilingsFor(c.Ceilings, d, c.shape, mayRound(d, c.Tokens, c.exact()))
+	if l := newLimit(ceilings, steps, demands); l != nil && wall > 0 {
 		r.LimitMs, r.LimitBy, r.ChainMs = &l.ms, &l.by, &l.chain
 		r.LimitFraction = new(l.ms / *r.StepMsMean) // both are means: a median is no bound
 	}

@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"ufm/moe"
 )
@@ -22,14 +23,29 @@ func (j *job) bank(ctx context.Context) (moe.Bank, error) {
 	if err := j.banks.close(); err != nil {
 		return nil, err
 	}
-	total := j.shape.BankBytes()
-	bank, err := j.backend.NewBank(ctx, j.Model, func(done int64) {
-		j.observer.Progress(BuildingBank, done, total)
-	})
+	bank, err := BuildBank(ctx, j.backend, j.Model, j.observer)
+	if err != nil {
+		return nil, err
+	}
+	j.banks.model, j.banks.bank = j.Model, bank
+	return bank, nil
+}
+
+// BuildBank fills a bank, and notes how fast that was and, where the backend tells, how the
+// host holds it.
+func BuildBank(ctx context.Context, b moe.Backend, m moe.Model, o Observer) (moe.Bank, error) {
+	total, start := m.Shape().BankBytes(), time.Now()
+	bank, err := b.NewBank(ctx, m, func(done int64) { o.Progress(BuildingBank, done, total) })
 	if err != nil {
 		return nil, fmt.Errorf("bench: bank of %s: %w", size(total), err)
 	}
-	j.banks.model, j.banks.bank = j.Model, bank
+	seconds := time.Since(start).Seconds()
+	note := fmt.Sprintf("bank of %s filled in %.3g s, %.3g GB/s",
+		size(total), seconds, float64(total)/seconds/1e9)
+	if d, ok := bank.(interface{ Describe() string }); ok {
+		note += ": " + d.Describe()
+	}
+	o.Note(note)
 	return bank, nil
 }
 

@@ -116,7 +116,7 @@ func (c *cell) open(ctx context.Context) (err error) {
 	c.runner, err = c.backend.NewRunner(moe.RunConfig{
 		Shape: c.shape, Mode: c.mode, Slots: c.slots, Policy: c.policy,
 		MaxTokens: c.Tokens, Observe: c.observe,
-		Exact: c.Activations != nil, // a recording's activations were not rounded
+		Exact: c.exact(),
 	})
 	if err != nil {
 		return err
@@ -127,6 +127,9 @@ func (c *cell) open(ctx context.Context) (err error) {
 	}
 	return c.runner.Attach(ctx, bank)
 }
+
+// exact tells whether no activation may be rounded: a recording's were not.
+func (c *cell) exact() bool { return c.Activations != nil }
 
 func (c *cell) observe(e *pager.Event) {
 	c.requests.observe(e)

@@ -39,18 +39,41 @@ type limit struct {
 	chain float64
 }
 
-// ceilingsFor are the ceilings that bound a model on a device. Where its experts run on
-// matrix units whose rate is not measured, arithmetic is no bound: any finite rate would
-// be a guess, and that of float32 is too low.
-func ceilingsFor(c hardware.Ceilings, d moe.Device, s moe.Shape) hardware.Ceilings {
-	if !d.MatrixUnits || s.DType == moe.F32 || c.F32TFlops <= 0 {
+// ceilingsFor are the ceilings that bound a model on a device: with matrix units, float32
+// arithmetic is what both kinds of units do together at the precision that is promised,
+// whichever of them the kernels use. Where the matrix units' rate is not measured, arithmetic
+// is no bound: any finite rate would be a guess, and that of the scalar units is too low.
+// rounded tells whether activations may be rounded to 16 bits.
+func ceilingsFor(c hardware.Ceilings, d moe.Device, s moe.Shape, rounded bool) hardware.Ceilings {
+	if !d.MatrixUnits || c.F32TFlops <= 0 {
 		return c
 	}
-	c.F32TFlops = c.MatrixTFlops
-	if c.F32TFlops <= 0 {
+	if rate := c.MatrixTFlops(); rate > 0 {
+		c.F32TFlops += rate / matrixProducts(s.DType, rounded)
+	} else {
 		c.F32TFlops = math.Inf(1)
 	}
 	return c
+}
+
+// matrixProducts is the least number of products of 16-bit operands that make one of a weight
+// and an activation. A 16-bit operand holds 8 or 11 bits, so a float32 that must not be
+// rounded is the sum of three. Of two such sums, the products of parts whose numbers add up to
+// three or more are below what one rounding of float32 costs; six are left.
+func matrixProducts(t moe.DType, rounded bool) float64 {
+	switch {
+	case t == moe.F32:
+		return 6
+	case rounded:
+		return 1
+	}
+	return 3
+}
+
+// mayRound tells whether a step of so many tokens may give an expert enough rows for its
+// activations to be rounded.
+func mayRound(d moe.Device, tokens int, exact bool) bool {
+	return !exact && d.RoundedRows > 0 && tokens >= d.RoundedRows
 }
 
 // newLimit takes the largest of three times: weights read, operations, uploads. All

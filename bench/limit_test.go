@@ -69,28 +69,51 @@ func TestLimitUnknown(t *testing.T) {
 	}
 }
 
-// TestLimitOnMatrixUnits: the rate of float32 does not bound what runs on other units.
+// TestLimitOnMatrixUnits: the rate of float32 does not bound what runs on other units, and
+// those take as many products as the promised precision needs.
 func TestLimitOnMatrixUnits(t *testing.T) {
 	work := []demand{{readBytes: 1e9, flops: 1e15}}
 	scalar, matrix := moe.Device{}, moe.Device{MatrixUnits: true}
 	known := card
-	known.MatrixTFlops = 1000
+	known.BF16TFlops, known.F16TFlops = 600, 500
+	compute := func(tflops float64) float64 { return 1e15 / (tflops * 1e9) }
 	for _, c := range []struct {
-		name  string
-		card  hardware.Ceilings
-		on    moe.Device
-		dtype moe.DType
-		by    string
-		ms    float64
+		name    string
+		card    hardware.Ceilings
+		on      moe.Device
+		dtype   moe.DType
+		rounded bool
+		by      string
+		ms      float64
 	}{
-		{"scalar units", card, scalar, moe.BF16, byCompute, 1e15 / (card.F32TFlops * 1e9)},
-		{"float32", card, matrix, moe.F32, byCompute, 1e15 / (card.F32TFlops * 1e9)},
-		{"unknown rate", card, matrix, moe.BF16, byMemory, 1e9 / (card.ReadGBs * 1e6)},
-		{"known rate", known, matrix, moe.F16, byCompute, 1000},
+		{"scalar units", card, scalar, moe.BF16, true, byCompute, compute(51)},
+		{"unknown rate", card, matrix, moe.BF16, true, byMemory, 1e9 / (card.ReadGBs * 1e6)},
+		{"unknown rate, float32", card, matrix, moe.F32, false, byMemory, 1e9 / (card.ReadGBs * 1e6)},
+		{"float32", known, matrix, moe.F32, true, byCompute, compute(51 + 100)},
+		{"exact", known, matrix, moe.F16, false, byCompute, compute(51 + 200)},
+		{"rounded", known, matrix, moe.BF16, true, byCompute, compute(51 + 600)},
 	} {
-		got := newLimit(ceilingsFor(c.card, c.on, moe.Shape{DType: c.dtype}), 1, work)
+		ceilings := ceilingsFor(c.card, c.on, moe.Shape{DType: c.dtype}, c.rounded)
+		got := newLimit(ceilings, 1, work)
 		if got == nil || got.by != c.by || math.Abs(got.ms-c.ms) > 1e-9*c.ms {
 			t.Errorf("%s: got %+v, want %g ms by %s", c.name, got, c.ms, c.by)
+		}
+	}
+}
+
+// TestMayRound: no expert has more rows than there are tokens.
+func TestMayRound(t *testing.T) {
+	d := moe.Device{RoundedRows: 64}
+	for _, c := range []struct {
+		device moe.Device
+		tokens int
+		exact  bool
+		want   bool
+	}{
+		{d, 64, false, true}, {d, 63, false, false}, {d, 64, true, false}, {moe.Device{}, 64, false, false},
+	} {
+		if got := mayRound(c.device, c.tokens, c.exact); got != c.want {
+			t.Errorf("%+v: got %v", c, got)
 		}
 	}
 }

@@ -187,12 +187,9 @@ func (c *textCell) bank(ctx context.Context) (moe.Bank, error) {
 	if c.held != nil {
 		return c.held, nil
 	}
-	total := c.Model.Shape().BankBytes()
-	bank, err := c.backend.NewBank(ctx, c.Model, func(done int64) {
-		c.observer.Progress(BuildingBank, done, total)
-	})
+	bank, err := BuildBank(ctx, c.backend, c.Model, c.observer)
 	if err != nil {
-		return nil, errBank{fmt.Errorf("bench: bank of %s: %w", size(total), err)}
+		return nil, errBank{err}
 	}
 	c.held = bank
 	return bank, nil
@@ -287,7 +284,8 @@ func (c *textCell) limit(r *TextRow, p pager.Phase, uploads []int64) {
 	tokens := c.measuredSteps(p)
 	demands, best := demandsOfPhase(c.Model, c.requests.groups, uploads, tokens, p)
 	r.BeladyUploads = &best
-	l := newLimit(ceilingsFor(c.Ceilings, c.backend.Device(), c.Model.Shape()), len(tokens), demands)
+	ceilings := ceilingsFor(c.Ceilings, c.backend.Device(), c.Model.Shape(), false)
+	l := newLimit(ceilings, len(tokens), demands)
 	if l == nil || r.StepMsMean == nil || *r.StepMsMean <= 0 {
 		return
 	}

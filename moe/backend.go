@@ -83,9 +83,12 @@ type Device struct {
 	Driver   string `json:"driver"`
 	Unified  bool   `json:"unified"`   // device and host share one memory: paging gains nothing
 	MemBytes int64  `json:"mem_bytes"` // of device memory that this process may take
-	// MatrixUnits tells that experts of 16 bits run on matrix units: the rate of float32
-	// arithmetic does not bound them.
+	// MatrixUnits tells that experts may run on matrix units: the rate of float32 arithmetic
+	// does not bound them.
 	MatrixUnits bool `json:"matrix_units,omitempty"`
+	// RoundedRows is the number of rows from which an expert of 16 bits may have its
+	// activations rounded, unless RunConfig.Exact says no; 0: never.
+	RoundedRows int `json:"rounded_rows,omitempty"`
 }
 
 // Bank holds all experts of a model in host memory. It may serve several Runners,

@@ -45,12 +45,11 @@ func availableMemory(wanted int64) (bytes int64, known bool) {
 	return available, available > 0
 }
 
-// FillBank writes all experts of m into memory, a goroutine for each of threads.
-// slot returns the place of an expert: ExpertBytes long and zeroed. progress may be
-// nil. The first error ends it.
-func FillBank(ctx context.Context, m Model, threads int,
-	slot func(pager.ExpertID) []byte, progress func(doneBytes int64)) error {
-	universe, size := m.Shape().Paging().Universe(), m.Shape().ExpertBytes()
+// FillBank calls fill for every expert of shape s in ascending order, a goroutine for each
+// of threads. progress may be nil. The first error ends it.
+func FillBank(ctx context.Context, s Shape, threads int,
+	fill func(pager.ExpertID) error, progress func(doneBytes int64)) error {
+	universe, size := s.Paging().Universe(), s.ExpertBytes()
 	var next, done atomic.Int64
 	work, ctx := errgroup.WithContext(ctx)
 	for range min(threads, universe) {
@@ -59,7 +58,7 @@ func FillBank(ctx context.Context, m Model, threads int,
 				if err := ctx.Err(); err != nil {
 					return err
 				}
-				if err := m.FillExpert(pager.ExpertID(e), slot(pager.ExpertID(e))); err != nil {
+				if err := fill(pager.ExpertID(e)); err != nil {
 					return err
 				}
 				if d := done.Add(size); progress != nil {
@@ -88,7 +87,8 @@ func (b *cpuBackend) NewBank(ctx context.Context, m Model, progress func(int64))
 		return nil, err
 	}
 	bank := &cpuBank{model: m, size: s.ExpertBytes(), arena: newMemory(s.BankBytes())}
-	if err := FillBank(ctx, m, b.threads, bank.expert, progress); err != nil {
+	fill := func(e pager.ExpertID) error { return m.FillExpert(e, bank.expert(e)) }
+	if err := FillBank(ctx, s, b.threads, fill, progress); err != nil {
 		return nil, fmt.Errorf("moe: fill bank: %w", err)
 	}
 	return bank, nil

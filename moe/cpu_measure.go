@@ -81,7 +81,7 @@ func (b *cpuBackend) measureLink(ctx context.Context, to, from []byte) (rates []
 		}
 		up := rate(copies) / 1e9
 		rates = append(rates, hardware.LinkRate{
-			Bytes: int64(piece), UpGBs: up, OneQueueGBs: up, DownGBs: up,
+			Bytes: int64(piece), UpGBs: up, OneQueueGBs: up, DownGBs: up, DownOneQueueGBs: up,
 			BusyGBs: b.whileReading(from, copies) / 1e9,
 		})
 	}

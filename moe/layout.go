@@ -58,16 +58,35 @@ func (l Layout) Index(k, n, out int) int {
 //
 //	row n:  | k=0 1 | k=2 3 | …      word j of row n  →  word j·out + n
 //
-// Of a block of rows the writes of a word's column are neighbours.
+// It goes down eight words of a pair of rows at a time: rows are often a power of two apart,
+// so that few lines of many rows stay in a cache, and two rows are one write of 64 bits.
 func transposeRows(dst, natural []byte, t DType, first, rows, out int) (finite bool) {
-	le, exp, carry := binary.LittleEndian, exponents[t], uint32(0)
+	le, exp := binary.LittleEndian, exponents[t]
 	rowBytes := len(natural) / rows
-	for j := range rowBytes / 4 {
-		column := dst[4*(j*out+first):][:4*rows]
-		for n := range rows {
+	const wide = 8
+	whole := rowBytes / 4 / wide * wide
+	mask, one, both := pair(exp.mask), pair(exp.one), uint64(0)
+	for j := 0; j < whole; j += wide {
+		for n := 0; n+1 < rows; n += 2 {
+			a := natural[n*rowBytes+4*j:][:4*wide]
+			b := natural[(n+1)*rowBytes+4*j:][:4*wide]
+			for k := range wide {
+				words := uint64(le.Uint32(a[4*k:])) | uint64(le.Uint32(b[4*k:]))<<32
+				both |= words&mask + one
+				le.PutUint64(dst[4*((j+k)*out+first+n):], words)
+			}
+		}
+	}
+	carry := uint32(both) | uint32(both>>32)
+	for n := range rows {
+		from := whole // what is left of a row: all of the last of an odd number
+		if n == rows-1 && rows%2 == 1 {
+			from = 0
+		}
+		for j := from; j < rowBytes/4; j++ {
 			word := le.Uint32(natural[n*rowBytes+4*j:])
 			carry |= word&exp.mask + exp.one
-			le.PutUint32(column[4*n:], word)
+			le.PutUint32(dst[4*(j*out+first+n):], word)
 		}
 	}
 	if last := rowBytes &^ 3; last < rowBytes { // the first half of a pair; none follows it
@@ -79,3 +98,6 @@ func transposeRows(dst, natural []byte, t DType, first, rows, out int) (finite b
 	}
 	return carry&exp.carry == 0
 }
+
+// pair is a word twice.
+func pair(word uint32) uint64 { return uint64(word)<<32 | uint64(word) }

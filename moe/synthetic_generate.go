@@ -3,6 +3,8 @@ package moe
 import (
 	"encoding/binary"
 	"math"
+
+	"ufm/internal/kernel"
 )
 
 // generator computes the weights of one synthetic matrix. One 64-bit hash gives two
@@ -49,14 +51,20 @@ func (g generator) values(hash uint64) (even, odd float32) {
 // padding is left as it is.
 func (g generator) fill(dst []byte, t DType, stride int) {
 	for j := range g.in / 2 {
-		row := dst[j*2*stride*t.Size():]
-		switch t {
+		row, counter := dst[j*2*stride*t.Size():], g.pair(j)
+		even, odd := row[:4*g.out], []byte(nil)
+		if t == F32 {
+			odd = row[4*stride : 4*(stride+g.out)]
+		}
+		done := kernel.Uniform(kernel.Storage(t), even, odd, counter, g.scale)
+		counter += uint64(done) * hashStep
+		switch even = even[4*done:]; t {
 		case F32:
-			g.fillF32(row[:4*g.out], row[4*stride:4*(stride+g.out)], g.pair(j))
+			g.fillF32(even, odd[4*done:], counter)
 		case F16:
-			g.fillF16(row[:4*g.out], g.pair(j))
+			g.fillF16(even, counter)
 		case BF16:
-			g.fillBF16(row[:4*g.out], g.pair(j))
+			g.fillBF16(even, counter)
 		}
 	}
 	if g.in%2 == 1 {

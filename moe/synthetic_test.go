@@ -69,6 +69,25 @@ func TestSyntheticLayout(t *testing.T) {
 	}
 }
 
+// TestSyntheticVectors: rows long enough for vector code, and whatever it leaves over, have
+// the values that are computed one by one.
+func TestSyntheticVectors(t *testing.T) {
+	for dtype := F32; dtype <= BF16; dtype++ {
+		for out := 1; out <= 41; out += 4 {
+			for _, in := range []int{30, 31} {
+				for seed := range uint64(4) {
+					g := newGenerator(seed, out, int(seed)%3, in, out)
+					l := NewLayout(Shape{DModel: in, DHidden: out, DType: dtype})
+					data := make([]byte, l.In*l.Hidden*dtype.Size())
+					g.fill(data, dtype, l.Hidden)
+					checkStored(t, fmt.Sprintf("%s, %d × %d", dtype, in, out), data, l,
+						g.natural(dtype), in, out, l.In, l.Hidden)
+				}
+			}
+		}
+	}
+}
+
 func checkStored(t *testing.T, name string, data []byte, l Layout, natural []float32,
 	in, out, paddedIn, paddedOut int) {
 	t.Helper()

@@ -34,8 +34,16 @@ type Variant struct {
 // Variants lists every module, in the order of the manifest.
 func Variants() []Variant {
 	var v []Variant
-	for _, name := range []string{"gate", "gates", "topk", "group", "gather", "combine", "read", "flops"} {
+	for _, name := range []string{
+		"gate", "gates", "topk", "group", "gather", "combine", "read", "copy", "flops",
+	} {
 		v = append(v, plain(name, name+".comp"))
+	}
+	for _, dtype := range []string{"bf16", "f16"} {
+		v = append(v, Variant{
+			Name: "matrixflops_" + dtype, Source: "matrixflops.comp",
+			Defines: []string{strings.ToUpper(dtype)}, Matrix: true,
+		})
 	}
 	for _, product := range []string{"up_gelu", "up_swiglu", "down"} {
 		for _, dtype := range []string{"f32", "f16", "bf16"} {

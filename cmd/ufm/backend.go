@@ -50,13 +50,18 @@ func memoryLimit(c *cli.Context) (int64, error) {
 	return limit, flagError("vram-limit", err)
 }
 
-// openVulkan opens a Vulkan device. The environment chooses validation, so that every
-// command, tests too, can run under it.
+// openVulkan opens a Vulkan device. The environment chooses validation and how a bank is
+// held, so that every command, tests too, can run under it.
 func openVulkan(c *cli.Context, limit int64) (moe.Backend, error) {
+	hold, err := vulkan.ParseHold(os.Getenv("UFM_BANK"))
+	if err != nil {
+		return nil, usagef("UFM_BANK: %v", err)
+	}
 	return vulkan.Open(vulkan.Options{
 		Device:      c.String("device"),
 		MemoryLimit: limit,
 		Validation:  os.Getenv("UFM_VALIDATION"),
+		Bank:        hold,
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -91,9 +92,11 @@ func measure(
 ) (measured []hardware.Ceilings, err error) {
 	one := func(b moe.Backend) error {
 		fmt.Fprintf(c.App.ErrWriter, "ufm: measuring %s\n", b.Device().Name)
+		start := time.Now()
 		rates, err := bench.MeasureCeilings(c.Context, b, cache)
 		if err == nil {
 			measured = append(measured, rates)
+			fmt.Fprintf(c.App.ErrWriter, "ufm: that took %.1f s\n", time.Since(start).Seconds())
 		}
 		return err
 	}

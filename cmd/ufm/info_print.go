@@ -90,12 +90,13 @@ func printCeilings(w io.Writer, all []hardware.Ceilings) {
 	t.SetStyle(table.StyleLight)
 	t.Style().Format.Header = text.FormatDefault
 	t.AppendHeader(table.Row{
-		"ceilings", "device", "read GB/s", "link GB/s", "back GB/s", "f32 TFLOP/s", "measured",
+		"ceilings", "device", "read GB/s", "link GB/s", "back GB/s", "f32 TFLOP/s",
+		"bf16 matrix", "f16 matrix", "measured",
 	})
 	for _, c := range all {
 		t.AppendRow(table.Row{
 			c.Backend, c.Device, rate(c.ReadGBs), rate(c.LinkGBs), rate(c.LinkBackGBs),
-			rate(c.F32TFlops), c.TimeUTC,
+			rate(c.F32TFlops), rate(c.BF16TFlops), rate(c.F16TFlops), c.TimeUTC,
 		})
 	}
 	fmt.Fprintln(w, t.Render())
@@ -112,19 +113,21 @@ func printLink(w io.Writer, c hardware.Ceilings) {
 	t.SetStyle(table.StyleLight)
 	t.Style().Format.Header = text.FormatDefault
 	t.AppendHeader(table.Row{
-		"copies of", "up GB/s", "one queue", "compute busy", "down GB/s",
+		"copies of", "up GB/s", "one queue", "compute busy", "both",
+		"down GB/s", "one queue", "compute busy", "both",
 	})
 	for _, r := range c.Link {
 		t.AppendRow(table.Row{
-			sizeOf(r.Bytes), rate(r.UpGBs), rate(r.OneQueueGBs), rate(r.BusyGBs), rate(r.DownGBs),
+			sizeOf(r.Bytes), rate(r.UpGBs), rate(r.OneQueueGBs), rate(r.BusyGBs), rate(r.OneQueueBusyGBs),
+			rate(r.DownGBs), rate(r.DownOneQueueGBs), rate(r.DownBusyGBs), rate(r.DownOneQueueBusyGBs),
 		})
 	}
 	fmt.Fprintf(w, "link of %s\n%s\n", c.Device, t.Render())
-	fmt.Fprintf(w, "  copies within device memory %s GB/s, cooperative matrices %s TFLOP/s\n",
-		rate(c.CopyGBs), rate(c.MatrixTFlops))
+	fmt.Fprintf(w, "  copies within device memory %s GB/s\n", rate(c.CopyGBs))
 	if c.SubmitWaitUs > 0 {
 		fmt.Fprintf(w, "  submit and wait %s µs, barrier %s µs, one more copy %s µs\n",
 			rate(c.SubmitWaitUs), rate(c.BarrierUs), rate(c.CopyLatencyUs))
+		fmt.Fprintf(w, "  host memory is allocated in %s s a GiB\n", rate(c.AllocateSPerGiB))
 		fmt.Fprintf(w, "  upload from anonymous memory: %s\n", importOf(c.ImportAnonymous))
 		fmt.Fprintf(w, "  upload from a mapped file: %s\n", importOf(c.ImportFile))
 	}
@@ -138,7 +141,7 @@ func importOf(i hardware.Import) string {
 	if i.Refused != "" {
 		return "refused: " + i.Refused
 	}
-	return rate(i.GBs) + " GB/s"
+	return fmt.Sprintf("%s GB/s, imported in %s s a GiB", rate(i.GBs), rate(i.SPerGiB))
 }
 
 // rate writes a rate; 0 was not measured.

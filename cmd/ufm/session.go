@@ -164,8 +164,5 @@ func knownLink(b moe.Backend) float64 {
 func buildBank(c *cli.Context, b moe.Backend, m moe.Model) (moe.Bank, error) {
 	p := newProgress(c.App.ErrWriter)
 	defer p.end()
-	total := m.Shape().BankBytes()
-	return b.NewBank(c.Context, m, func(done int64) {
-		p.Progress(bench.BuildingBank, done, total)
-	})
+	return bench.BuildBank(c.Context, b, m, p)
 }

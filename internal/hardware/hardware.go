@@ -3,8 +3,8 @@
 package hardware
 
 // Ceilings are the rates that one device reached when it was measured. A short
-// measurement knows only the first three; ufm info --measure fills in the rest. 0 and
-// "" were not measured or do not apply.
+// measurement knows only those that limits are made of: read, link and arithmetic; ufm info
+// --measure fills in the rest. 0 and "" were not measured or do not apply.
 type Ceilings struct {
 	Schema      int     `json:"schema"`
 	Backend     string  `json:"backend"`
@@ -16,13 +16,18 @@ type Ceilings struct {
 	LinkBackGBs float64 `json:"link_back_gb_s"` // device to host
 	F32TFlops   float64 `json:"f32_tflops"`     // float32 fused multiply-adds, counted as two
 
+	// Products of cooperative matrices, of 16-bit operands into float32 sums.
+	BF16TFlops float64 `json:"bf16_tflops,omitempty"`
+	F16TFlops  float64 `json:"f16_tflops,omitempty"`
+
 	CopyGBs       float64    `json:"copy_gb_s,omitempty"`       // within device memory; each byte counts once
-	MatrixTFlops  float64    `json:"matrix_tflops,omitempty"`   // cooperative matrices
 	Link          []LinkRate `json:"link,omitempty"`            // ascending by Bytes
 	CopyLatencyUs float64    `json:"copy_latency_us,omitempty"` // of one more copy in a batch
 	SubmitWaitUs  float64    `json:"submit_wait_us,omitempty"`  // an empty submission, to its known end
 	BarrierUs     float64    `json:"barrier_us,omitempty"`      // between two dispatches
 
+	// AllocateSPerGiB is what the driver takes to allocate host memory that copy engines read.
+	AllocateSPerGiB float64 `json:"allocate_s_per_gib,omitempty"`
 	// Uploads straight from memory that the driver did not allocate.
 	ImportAnonymous Import `json:"import_anonymous,omitzero"`
 	ImportFile      Import `json:"import_file,omitzero"`
@@ -41,15 +46,26 @@ type Ceilings struct {
 // LinkRate is how fast the link moves copies of one size, many in a batch, in 1e9 bytes
 // a second.
 type LinkRate struct {
-	Bytes       int64   `json:"bytes"`               // of each copy
-	UpGBs       float64 `json:"up_gb_s"`             // to the device, on all transfer queues
-	OneQueueGBs float64 `json:"one_queue_gb_s"`      // likewise on one transfer queue
-	BusyGBs     float64 `json:"busy_gb_s,omitempty"` // likewise on all, while compute reads device memory
-	DownGBs     float64 `json:"down_gb_s"`           // to the host, on all
+	Bytes int64 `json:"bytes"` // of each copy
+	// To the device on all transfer queues, on one, and both while compute reads device memory.
+	UpGBs           float64 `json:"up_gb_s"`
+	OneQueueGBs     float64 `json:"one_queue_gb_s"`
+	BusyGBs         float64 `json:"busy_gb_s,omitempty"`
+	OneQueueBusyGBs float64 `json:"one_queue_busy_gb_s,omitempty"`
+	// To the host, likewise.
+	DownGBs             float64 `json:"down_gb_s"`
+	DownOneQueueGBs     float64 `json:"down_one_queue_gb_s,omitempty"`
+	DownBusyGBs         float64 `json:"down_busy_gb_s,omitempty"`
+	DownOneQueueBusyGBs float64 `json:"down_one_queue_busy_gb_s,omitempty"`
 }
+
+// MatrixTFlops is the faster rate of the matrix units with 16-bit operands, 0 where none is
+// known.
+func (c *Ceilings) MatrixTFlops() float64 { return max(c.BF16TFlops, c.F16TFlops) }
 
 // Import is an upload from imported memory: its rate, or why there is none.
 type Import struct {
 	GBs     float64 `json:"gb_s,omitempty"`
+	SPerGiB float64 `json:"s_per_gib,omitempty"` // that the import itself takes
 	Refused string  `json:"refused,omitempty"`
 }

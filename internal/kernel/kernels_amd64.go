@@ -22,6 +22,24 @@ func productF16AVX2(acc *float32, w *byte, x *float32, rows int, groups int, col
 // productBF16AVX2 is a product of weights stored as BF16.
 func productBF16AVX2(acc *float32, w *byte, x *float32, rows int, groups int, cols int, stride int, accStride int)
 
+// uniformF32AVX512 writes weights of a pair of inputs, as kernel.Uniform.
+func uniformF32AVX512(even *byte, odd *byte, groups int, counter uint64, scale float32)
+
+// uniformF16AVX512 writes weights of a pair of inputs, as kernel.Uniform.
+func uniformF16AVX512(row *byte, groups int, counter uint64, scale float32)
+
+// uniformBF16AVX512 writes weights of a pair of inputs, as kernel.Uniform.
+func uniformBF16AVX512(row *byte, groups int, counter uint64, scale float32)
+
+// uniformF32AVX2 writes weights of a pair of inputs, as kernel.Uniform.
+func uniformF32AVX2(even *byte, odd *byte, groups int, counter uint64, scale float32)
+
+// uniformF16AVX2 writes weights of a pair of inputs, as kernel.Uniform.
+func uniformF16AVX2(row *byte, groups int, counter uint64, scale float32)
+
+// uniformBF16AVX2 writes weights of a pair of inputs, as kernel.Uniform.
+func uniformBF16AVX2(row *byte, groups int, counter uint64, scale float32)
+
 // geluAVX2 sets dst, (groups, rows, 8), to gelu(up), whose rows are stride bytes apart.
 func geluAVX2(dst *float32, up *float32, rows int, groups int, stride int)
 

@@ -542,6 +542,490 @@ nextRow:
 	VZEROUPPER
 	RET
 
+// func uniformF32AVX512(even *byte, odd *byte, groups int, counter uint64, scale float32)
+// Requires: AVX, AVX512DQ, AVX512F, SSE
+TEXT ·uniformF32AVX512(SB), NOSPLIT, $0-36
+	MOVQ         even+0(FP), AX
+	MOVQ         odd+8(FP), CX
+	MOVQ         groups+16(FP), DX
+	MOVQ         counter+24(FP), BX
+	VMOVQ        BX, X0
+	MOVSS        scale+32(FP), X1
+	VBROADCASTSS X1, Z1
+	VMOVDQU64    hashFactors<>+0(SB), Z2
+	VMOVDQU64    hashStrideAVX512<>+0(SB), Z3
+	VMOVDQU64    evenThenOddQuads<>+0(SB), Z4
+	VPBROADCASTQ X0, Z0
+	VPADDQ       hashStepsAVX512<>+0(SB), Z0, Z5
+	VPADDQ       hashSteps<>+0(SB), Z0, Z0
+
+next:
+	VPSRLQ    $0x20, Z0, Z7
+	VPXORQ    Z0, Z7, Z6
+	VPMULLQ   Z2, Z6, Z6
+	VPSRLQ    $0x20, Z6, Z7
+	VPXORQ    Z7, Z6, Z6
+	VPMULLQ   Z2, Z6, Z6
+	VPSRLQ    $0x20, Z6, Z7
+	VPXORQ    Z7, Z6, Z6
+	VPSRAD    $0x08, Z6, Z6
+	VCVTDQ2PS Z6, Z6
+	VMULPS    Z1, Z6, Z6
+	VPSRLQ    $0x20, Z5, Z8
+	VPXORQ    Z5, Z8, Z7
+	VPMULLQ   Z2, Z7, Z7
+	VPSRLQ    $0x20, Z7, Z8
+	VPXORQ    Z8, Z7, Z7
+	VPMULLQ   Z2, Z7, Z7
+	VPSRLQ    $0x20, Z7, Z8
+	VPXORQ    Z8, Z7, Z7
+	VPSRAD    $0x08, Z7, Z7
+	VCVTDQ2PS Z7, Z7
+	VMULPS    Z1, Z7, Z7
+	VSHUFPS   $0x88, Z7, Z6, Z8
+	VPERMQ    Z8, Z4, Z8
+	VMOVUPS   Z8, (AX)
+	VSHUFPS   $0xdd, Z7, Z6, Z6
+	VPERMQ    Z6, Z4, Z6
+	VMOVUPS   Z6, (CX)
+	VPADDQ    Z3, Z0, Z0
+	VPADDQ    Z3, Z5, Z5
+	ADDQ      $0x40, AX
+	ADDQ      $0x40, CX
+	DECQ      DX
+	JNZ       next
+	VZEROUPPER
+	RET
+
+DATA hashFactors<>+0(SB)/8, $0xd6e8feb86659fd93
+DATA hashFactors<>+8(SB)/8, $0xd6e8feb86659fd93
+DATA hashFactors<>+16(SB)/8, $0xd6e8feb86659fd93
+DATA hashFactors<>+24(SB)/8, $0xd6e8feb86659fd93
+DATA hashFactors<>+32(SB)/8, $0xd6e8feb86659fd93
+DATA hashFactors<>+40(SB)/8, $0xd6e8feb86659fd93
+DATA hashFactors<>+48(SB)/8, $0xd6e8feb86659fd93
+DATA hashFactors<>+56(SB)/8, $0xd6e8feb86659fd93
+GLOBL hashFactors<>(SB), RODATA|NOPTR, $64
+
+DATA hashStrideAVX512<>+0(SB)/8, $0xe3779b97f4a7c150
+DATA hashStrideAVX512<>+8(SB)/8, $0xe3779b97f4a7c150
+DATA hashStrideAVX512<>+16(SB)/8, $0xe3779b97f4a7c150
+DATA hashStrideAVX512<>+24(SB)/8, $0xe3779b97f4a7c150
+DATA hashStrideAVX512<>+32(SB)/8, $0xe3779b97f4a7c150
+DATA hashStrideAVX512<>+40(SB)/8, $0xe3779b97f4a7c150
+DATA hashStrideAVX512<>+48(SB)/8, $0xe3779b97f4a7c150
+DATA hashStrideAVX512<>+56(SB)/8, $0xe3779b97f4a7c150
+GLOBL hashStrideAVX512<>(SB), RODATA|NOPTR, $64
+
+DATA evenThenOddQuads<>+0(SB)/8, $0x0000000000000000
+DATA evenThenOddQuads<>+8(SB)/8, $0x0000000000000002
+DATA evenThenOddQuads<>+16(SB)/8, $0x0000000000000004
+DATA evenThenOddQuads<>+24(SB)/8, $0x0000000000000006
+DATA evenThenOddQuads<>+32(SB)/8, $0x0000000000000001
+DATA evenThenOddQuads<>+40(SB)/8, $0x0000000000000003
+DATA evenThenOddQuads<>+48(SB)/8, $0x0000000000000005
+DATA evenThenOddQuads<>+56(SB)/8, $0x0000000000000007
+GLOBL evenThenOddQuads<>(SB), RODATA|NOPTR, $64
+
+DATA hashStepsAVX512<>+0(SB)/8, $0xf1bbcdcbfa53e0a8
+DATA hashStepsAVX512<>+8(SB)/8, $0x8ff34785799e5cbd
+DATA hashStepsAVX512<>+16(SB)/8, $0x2e2ac13ef8e8d8d2
+DATA hashStepsAVX512<>+24(SB)/8, $0xcc623af8783354e7
+DATA hashStepsAVX512<>+32(SB)/8, $0x6a99b4b1f77dd0fc
+DATA hashStepsAVX512<>+40(SB)/8, $0x08d12e6b76c84d11
+DATA hashStepsAVX512<>+48(SB)/8, $0xa708a824f612c926
+DATA hashStepsAVX512<>+56(SB)/8, $0x454021de755d453b
+GLOBL hashStepsAVX512<>(SB), RODATA|NOPTR, $64
+
+DATA hashSteps<>+0(SB)/8, $0x0000000000000000
+DATA hashSteps<>+8(SB)/8, $0x9e3779b97f4a7c15
+DATA hashSteps<>+16(SB)/8, $0x3c6ef372fe94f82a
+DATA hashSteps<>+24(SB)/8, $0xdaa66d2c7ddf743f
+DATA hashSteps<>+32(SB)/8, $0x78dde6e5fd29f054
+DATA hashSteps<>+40(SB)/8, $0x1715609f7c746c69
+DATA hashSteps<>+48(SB)/8, $0xb54cda58fbbee87e
+DATA hashSteps<>+56(SB)/8, $0x538454127b096493
+GLOBL hashSteps<>(SB), RODATA|NOPTR, $64
+
+// func uniformF16AVX512(row *byte, groups int, counter uint64, scale float32)
+// Requires: AVX, AVX512DQ, AVX512F, SSE
+TEXT ·uniformF16AVX512(SB), NOSPLIT, $0-28
+	MOVQ         row+0(FP), AX
+	MOVQ         groups+8(FP), CX
+	MOVQ         counter+16(FP), DX
+	VMOVQ        DX, X0
+	MOVSS        scale+24(FP), X1
+	VBROADCASTSS X1, Z1
+	VMOVDQU64    hashFactors<>+0(SB), Z2
+	VMOVDQU64    hashStrideAVX512<>+0(SB), Z3
+	VPBROADCASTQ X0, Z0
+	VPADDQ       hashStepsAVX512<>+0(SB), Z0, Z4
+	VPADDQ       hashSteps<>+0(SB), Z0, Z0
+
+next:
+	VPSRLQ    $0x20, Z0, Z6
+	VPXORQ    Z0, Z6, Z5
+	VPMULLQ   Z2, Z5, Z5
+	VPSRLQ    $0x20, Z5, Z6
+	VPXORQ    Z6, Z5, Z5
+	VPMULLQ   Z2, Z5, Z5
+	VPSRLQ    $0x20, Z5, Z6
+	VPXORQ    Z6, Z5, Z5
+	VPSRAD    $0x08, Z5, Z5
+	VCVTDQ2PS Z5, Z5
+	VMULPS    Z1, Z5, Z5
+	VPSRLQ    $0x20, Z4, Z7
+	VPXORQ    Z4, Z7, Z6
+	VPMULLQ   Z2, Z6, Z6
+	VPSRLQ    $0x20, Z6, Z7
+	VPXORQ    Z7, Z6, Z6
+	VPMULLQ   Z2, Z6, Z6
+	VPSRLQ    $0x20, Z6, Z7
+	VPXORQ    Z7, Z6, Z6
+	VPSRAD    $0x08, Z6, Z6
+	VCVTDQ2PS Z6, Z6
+	VMULPS    Z1, Z6, Z6
+	VCVTPS2PH $0x00, Z5, (AX)
+	VCVTPS2PH $0x00, Z6, 32(AX)
+	VPADDQ    Z3, Z0, Z0
+	VPADDQ    Z3, Z4, Z4
+	ADDQ      $0x40, AX
+	DECQ      CX
+	JNZ       next
+	VZEROUPPER
+	RET
+
+// func uniformBF16AVX512(row *byte, groups int, counter uint64, scale float32)
+// Requires: AVX, AVX512DQ, AVX512F, SSE
+TEXT ·uniformBF16AVX512(SB), NOSPLIT, $0-28
+	MOVQ         row+0(FP), AX
+	MOVQ         groups+8(FP), CX
+	MOVQ         counter+16(FP), DX
+	VMOVQ        DX, X0
+	MOVSS        scale+24(FP), X1
+	VBROADCASTSS X1, Z1
+	VMOVDQU64    hashFactors<>+0(SB), Z2
+	VMOVDQU64    hashStrideAVX512<>+0(SB), Z3
+	VPBROADCASTQ X0, Z0
+	VPADDQ       hashStepsAVX512<>+0(SB), Z0, Z4
+	VPADDQ       hashSteps<>+0(SB), Z0, Z0
+
+next:
+	VPSRLQ    $0x20, Z0, Z6
+	VPXORQ    Z0, Z6, Z5
+	VPMULLQ   Z2, Z5, Z5
+	VPSRLQ    $0x20, Z5, Z6
+	VPXORQ    Z6, Z5, Z5
+	VPMULLQ   Z2, Z5, Z5
+	VPSRLQ    $0x20, Z5, Z6
+	VPXORQ    Z6, Z5, Z5
+	VPSRAD    $0x08, Z5, Z5
+	VCVTDQ2PS Z5, Z5
+	VMULPS    Z1, Z5, Z5
+	VPSRLQ    $0x20, Z4, Z7
+	VPXORQ    Z4, Z7, Z6
+	VPMULLQ   Z2, Z6, Z6
+	VPSRLQ    $0x20, Z6, Z7
+	VPXORQ    Z7, Z6, Z6
+	VPMULLQ   Z2, Z6, Z6
+	VPSRLQ    $0x20, Z6, Z7
+	VPXORQ    Z7, Z6, Z6
+	VPSRAD    $0x08, Z6, Z6
+	VCVTDQ2PS Z6, Z6
+	VMULPS    Z1, Z6, Z6
+	VPSLLD    $0x0f, Z5, Z7
+	VPSRLD    $0x1f, Z7, Z7
+	VPADDD    Z5, Z7, Z5
+	VPADDD    half<>+0(SB), Z5, Z5
+	VPSRLD    $0x10, Z5, Z5
+	VPMOVDW   Z5, (AX)
+	VPSLLD    $0x0f, Z6, Z5
+	VPSRLD    $0x1f, Z5, Z5
+	VPADDD    Z6, Z5, Z6
+	VPADDD    half<>+0(SB), Z6, Z6
+	VPSRLD    $0x10, Z6, Z6
+	VPMOVDW   Z6, 32(AX)
+	VPADDQ    Z3, Z0, Z0
+	VPADDQ    Z3, Z4, Z4
+	ADDQ      $0x40, AX
+	DECQ      CX
+	JNZ       next
+	VZEROUPPER
+	RET
+
+DATA half<>+0(SB)/8, $0x00007fff00007fff
+DATA half<>+8(SB)/8, $0x00007fff00007fff
+DATA half<>+16(SB)/8, $0x00007fff00007fff
+DATA half<>+24(SB)/8, $0x00007fff00007fff
+DATA half<>+32(SB)/8, $0x00007fff00007fff
+DATA half<>+40(SB)/8, $0x00007fff00007fff
+DATA half<>+48(SB)/8, $0x00007fff00007fff
+DATA half<>+56(SB)/8, $0x00007fff00007fff
+GLOBL half<>(SB), RODATA|NOPTR, $64
+
+// func uniformF32AVX2(even *byte, odd *byte, groups int, counter uint64, scale float32)
+// Requires: AVX, AVX2, SSE
+TEXT ·uniformF32AVX2(SB), NOSPLIT, $0-36
+	MOVQ         even+0(FP), AX
+	MOVQ         odd+8(FP), CX
+	MOVQ         groups+16(FP), DX
+	MOVQ         counter+24(FP), BX
+	VMOVQ        BX, X0
+	MOVSS        scale+32(FP), X1
+	VBROADCASTSS X1, Y1
+	VMOVDQU      hashFactors<>+0(SB), Y2
+	VMOVDQU      hashStrideAVX2<>+0(SB), Y3
+	VPBROADCASTQ X0, Y0
+	VPADDQ       hashStepsAVX2<>+0(SB), Y0, Y4
+	VPADDQ       hashSteps<>+0(SB), Y0, Y0
+
+next:
+	VPSRLQ    $0x20, Y0, Y6
+	VPXOR     Y0, Y6, Y5
+	VPSRLQ    $0x20, Y5, Y6
+	VPMULUDQ  Y2, Y6, Y6
+	VPMULUDQ  hashFactorHigh<>+0(SB), Y5, Y7
+	VPADDQ    Y6, Y7, Y6
+	VPSLLQ    $0x20, Y6, Y6
+	VPMULUDQ  Y2, Y5, Y5
+	VPADDQ    Y6, Y5, Y5
+	VPSRLQ    $0x20, Y5, Y6
+	VPXOR     Y6, Y5, Y5
+	VPSRLQ    $0x20, Y5, Y6
+	VPMULUDQ  Y2, Y6, Y6
+	VPMULUDQ  hashFactorHigh<>+0(SB), Y5, Y7
+	VPADDQ    Y6, Y7, Y6
+	VPSLLQ    $0x20, Y6, Y6
+	VPMULUDQ  Y2, Y5, Y5
+	VPADDQ    Y6, Y5, Y5
+	VPSRLQ    $0x20, Y5, Y6
+	VPXOR     Y6, Y5, Y5
+	VPSRAD    $0x08, Y5, Y5
+	VCVTDQ2PS Y5, Y5
+	VMULPS    Y1, Y5, Y5
+	VPSRLQ    $0x20, Y4, Y7
+	VPXOR     Y4, Y7, Y6
+	VPSRLQ    $0x20, Y6, Y7
+	VPMULUDQ  Y2, Y7, Y7
+	VPMULUDQ  hashFactorHigh<>+0(SB), Y6, Y8
+	VPADDQ    Y7, Y8, Y7
+	VPSLLQ    $0x20, Y7, Y7
+	VPMULUDQ  Y2, Y6, Y6
+	VPADDQ    Y7, Y6, Y6
+	VPSRLQ    $0x20, Y6, Y7
+	VPXOR     Y7, Y6, Y6
+	VPSRLQ    $0x20, Y6, Y7
+	VPMULUDQ  Y2, Y7, Y7
+	VPMULUDQ  hashFactorHigh<>+0(SB), Y6, Y8
+	VPADDQ    Y7, Y8, Y7
+	VPSLLQ    $0x20, Y7, Y7
+	VPMULUDQ  Y2, Y6, Y6
+	VPADDQ    Y7, Y6, Y6
+	VPSRLQ    $0x20, Y6, Y7
+	VPXOR     Y7, Y6, Y6
+	VPSRAD    $0x08, Y6, Y6
+	VCVTDQ2PS Y6, Y6
+	VMULPS    Y1, Y6, Y6
+	VSHUFPS   $0x88, Y6, Y5, Y7
+	VPERMQ    $0xd8, Y7, Y7
+	VMOVUPS   Y7, (AX)
+	VSHUFPS   $0xdd, Y6, Y5, Y5
+	VPERMQ    $0xd8, Y5, Y5
+	VMOVUPS   Y5, (CX)
+	VPADDQ    Y3, Y0, Y0
+	VPADDQ    Y3, Y4, Y4
+	ADDQ      $0x20, AX
+	ADDQ      $0x20, CX
+	DECQ      DX
+	JNZ       next
+	VZEROUPPER
+	RET
+
+DATA hashStrideAVX2<>+0(SB)/8, $0xf1bbcdcbfa53e0a8
+DATA hashStrideAVX2<>+8(SB)/8, $0xf1bbcdcbfa53e0a8
+DATA hashStrideAVX2<>+16(SB)/8, $0xf1bbcdcbfa53e0a8
+DATA hashStrideAVX2<>+24(SB)/8, $0xf1bbcdcbfa53e0a8
+DATA hashStrideAVX2<>+32(SB)/8, $0xf1bbcdcbfa53e0a8
+DATA hashStrideAVX2<>+40(SB)/8, $0xf1bbcdcbfa53e0a8
+DATA hashStrideAVX2<>+48(SB)/8, $0xf1bbcdcbfa53e0a8
+DATA hashStrideAVX2<>+56(SB)/8, $0xf1bbcdcbfa53e0a8
+GLOBL hashStrideAVX2<>(SB), RODATA|NOPTR, $64
+
+DATA hashStepsAVX2<>+0(SB)/8, $0x78dde6e5fd29f054
+DATA hashStepsAVX2<>+8(SB)/8, $0x1715609f7c746c69
+DATA hashStepsAVX2<>+16(SB)/8, $0xb54cda58fbbee87e
+DATA hashStepsAVX2<>+24(SB)/8, $0x538454127b096493
+DATA hashStepsAVX2<>+32(SB)/8, $0xf1bbcdcbfa53e0a8
+DATA hashStepsAVX2<>+40(SB)/8, $0x8ff34785799e5cbd
+DATA hashStepsAVX2<>+48(SB)/8, $0x2e2ac13ef8e8d8d2
+DATA hashStepsAVX2<>+56(SB)/8, $0xcc623af8783354e7
+GLOBL hashStepsAVX2<>(SB), RODATA|NOPTR, $64
+
+DATA hashFactorHigh<>+0(SB)/8, $0x00000000d6e8feb8
+DATA hashFactorHigh<>+8(SB)/8, $0x00000000d6e8feb8
+DATA hashFactorHigh<>+16(SB)/8, $0x00000000d6e8feb8
+DATA hashFactorHigh<>+24(SB)/8, $0x00000000d6e8feb8
+DATA hashFactorHigh<>+32(SB)/8, $0x00000000d6e8feb8
+DATA hashFactorHigh<>+40(SB)/8, $0x00000000d6e8feb8
+DATA hashFactorHigh<>+48(SB)/8, $0x00000000d6e8feb8
+DATA hashFactorHigh<>+56(SB)/8, $0x00000000d6e8feb8
+GLOBL hashFactorHigh<>(SB), RODATA|NOPTR, $64
+
+// func uniformF16AVX2(row *byte, groups int, counter uint64, scale float32)
+// Requires: AVX, AVX2, F16C, SSE
+TEXT ·uniformF16AVX2(SB), NOSPLIT, $0-28
+	MOVQ         row+0(FP), AX
+	MOVQ         groups+8(FP), CX
+	MOVQ         counter+16(FP), DX
+	VMOVQ        DX, X0
+	MOVSS        scale+24(FP), X1
+	VBROADCASTSS X1, Y1
+	VMOVDQU      hashFactors<>+0(SB), Y2
+	VMOVDQU      hashStrideAVX2<>+0(SB), Y3
+	VPBROADCASTQ X0, Y0
+	VPADDQ       hashStepsAVX2<>+0(SB), Y0, Y4
+	VPADDQ       hashSteps<>+0(SB), Y0, Y0
+
+next:
+	VPSRLQ    $0x20, Y0, Y6
+	VPXOR     Y0, Y6, Y5
+	VPSRLQ    $0x20, Y5, Y6
+	VPMULUDQ  Y2, Y6, Y6
+	VPMULUDQ  hashFactorHigh<>+0(SB), Y5, Y7
+	VPADDQ    Y6, Y7, Y6
+	VPSLLQ    $0x20, Y6, Y6
+	VPMULUDQ  Y2, Y5, Y5
+	VPADDQ    Y6, Y5, Y5
+	VPSRLQ    $0x20, Y5, Y6
+	VPXOR     Y6, Y5, Y5
+	VPSRLQ    $0x20, Y5, Y6
+	VPMULUDQ  Y2, Y6, Y6
+	VPMULUDQ  hashFactorHigh<>+0(SB), Y5, Y7
+	VPADDQ    Y6, Y7, Y6
+	VPSLLQ    $0x20, Y6, Y6
+	VPMULUDQ  Y2, Y5, Y5
+	VPADDQ    Y6, Y5, Y5
+	VPSRLQ    $0x20, Y5, Y6
+	VPXOR     Y6, Y5, Y5
+	VPSRAD    $0x08, Y5, Y5
+	VCVTDQ2PS Y5, Y5
+	VMULPS    Y1, Y5, Y5
+	VPSRLQ    $0x20, Y4, Y7
+	VPXOR     Y4, Y7, Y6
+	VPSRLQ    $0x20, Y6, Y7
+	VPMULUDQ  Y2, Y7, Y7
+	VPMULUDQ  hashFactorHigh<>+0(SB), Y6, Y8
+	VPADDQ    Y7, Y8, Y7
+	VPSLLQ    $0x20, Y7, Y7
+	VPMULUDQ  Y2, Y6, Y6
+	VPADDQ    Y7, Y6, Y6
+	VPSRLQ    $0x20, Y6, Y7
+	VPXOR     Y7, Y6, Y6
+	VPSRLQ    $0x20, Y6, Y7
+	VPMULUDQ  Y2, Y7, Y7
+	VPMULUDQ  hashFactorHigh<>+0(SB), Y6, Y8
+	VPADDQ    Y7, Y8, Y7
+	VPSLLQ    $0x20, Y7, Y7
+	VPMULUDQ  Y2, Y6, Y6
+	VPADDQ    Y7, Y6, Y6
+	VPSRLQ    $0x20, Y6, Y7
+	VPXOR     Y7, Y6, Y6
+	VPSRAD    $0x08, Y6, Y6
+	VCVTDQ2PS Y6, Y6
+	VMULPS    Y1, Y6, Y6
+	VCVTPS2PH $0x00, Y5, (AX)
+	VCVTPS2PH $0x00, Y6, 16(AX)
+	VPADDQ    Y3, Y0, Y0
+	VPADDQ    Y3, Y4, Y4
+	ADDQ      $0x20, AX
+	DECQ      CX
+	JNZ       next
+	VZEROUPPER
+	RET
+
+// func uniformBF16AVX2(row *byte, groups int, counter uint64, scale float32)
+// Requires: AVX, AVX2, SSE
+TEXT ·uniformBF16AVX2(SB), NOSPLIT, $0-28
+	MOVQ         row+0(FP), AX
+	MOVQ         groups+8(FP), CX
+	MOVQ         counter+16(FP), DX
+	VMOVQ        DX, X0
+	MOVSS        scale+24(FP), X1
+	VBROADCASTSS X1, Y1
+	VMOVDQU      hashFactors<>+0(SB), Y2
+	VMOVDQU      hashStrideAVX2<>+0(SB), Y3
+	VPBROADCASTQ X0, Y0
+	VPADDQ       hashStepsAVX2<>+0(SB), Y0, Y4
+	VPADDQ       hashSteps<>+0(SB), Y0, Y0
+
+next:
+	VPSRLQ    $0x20, Y0, Y6
+	VPXOR     Y0, Y6, Y5
+	VPSRLQ    $0x20, Y5, Y6
+	VPMULUDQ  Y2, Y6, Y6
+	VPMULUDQ  hashFactorHigh<>+0(SB), Y5, Y7
+	VPADDQ    Y6, Y7, Y6
+	VPSLLQ    $0x20, Y6, Y6
+	VPMULUDQ  Y2, Y5, Y5
+	VPADDQ    Y6, Y5, Y5
+	VPSRLQ    $0x20, Y5, Y6
+	VPXOR     Y6, Y5, Y5
+	VPSRLQ    $0x20, Y5, Y6
+	VPMULUDQ  Y2, Y6, Y6
+	VPMULUDQ  hashFactorHigh<>+0(SB), Y5, Y7
+	VPADDQ    Y6, Y7, Y6
+	VPSLLQ    $0x20, Y6, Y6
+	VPMULUDQ  Y2, Y5, Y5
+	VPADDQ    Y6, Y5, Y5
+	VPSRLQ    $0x20, Y5, Y6
+	VPXOR     Y6, Y5, Y5
+	VPSRAD    $0x08, Y5, Y5
+	VCVTDQ2PS Y5, Y5
+	VMULPS    Y1, Y5, Y5
+	VPSRLQ    $0x20, Y4, Y7
+	VPXOR     Y4, Y7, Y6
+	VPSRLQ    $0x20, Y6, Y7
+	VPMULUDQ  Y2, Y7, Y7
+	VPMULUDQ  hashFactorHigh<>+0(SB), Y6, Y8
+	VPADDQ    Y7, Y8, Y7
+	VPSLLQ    $0x20, Y7, Y7
+	VPMULUDQ  Y2, Y6, Y6
+	VPADDQ    Y7, Y6, Y6
+	VPSRLQ    $0x20, Y6, Y7
+	VPXOR     Y7, Y6, Y6
+	VPSRLQ    $0x20, Y6, Y7
+	VPMULUDQ  Y2, Y7, Y7
+	VPMULUDQ  hashFactorHigh<>+0(SB), Y6, Y8
+	VPADDQ    Y7, Y8, Y7
+	VPSLLQ    $0x20, Y7, Y7
+	VPMULUDQ  Y2, Y6, Y6
+	VPADDQ    Y7, Y6, Y6
+	VPSRLQ    $0x20, Y6, Y7
+	VPXOR     Y7, Y6, Y6
+	VPSRAD    $0x08, Y6, Y6
+	VCVTDQ2PS Y6, Y6
+	VMULPS    Y1, Y6, Y6
+	VPSLLD    $0x0f, Y5, Y7
+	VPSRLD    $0x1f, Y7, Y7
+	VPADDD    Y5, Y7, Y5
+	VPADDD    half<>+0(SB), Y5, Y5
+	VPSRLD    $0x10, Y5, Y5
+	VPSLLD    $0x0f, Y6, Y7
+	VPSRLD    $0x1f, Y7, Y7
+	VPADDD    Y6, Y7, Y6
+	VPADDD    half<>+0(SB), Y6, Y6
+	VPSRLD    $0x10, Y6, Y6
+	VPACKUSDW Y6, Y5, Y5
+	VPERMQ    $0xd8, Y5, Y5
+	VMOVDQU   Y5, (AX)
+	VPADDQ    Y3, Y0, Y0
+	VPADDQ    Y3, Y4, Y4
+	ADDQ      $0x20, AX
+	DECQ      CX
+	JNZ       next
+	VZEROUPPER
+	RET
+
 // func geluAVX2(dst *float32, up *float32, rows int, groups int, stride int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·geluAVX2(SB), NOSPLIT, $0-40

@@ -21,8 +21,7 @@ type place struct {
 
 func (p place) address() uint64 { return p.buffer.Address() + uint64(p.offset) }
 
-// arena holds many experts in a few large allocations; none straddles two. Its memory
-// is the pool (device-local) or the bank (host).
+// arena holds many experts in a few large allocations of device memory; none straddles two.
 type arena struct {
 	blocks   []*vk.Buffer
 	perBlock int
@@ -30,10 +29,10 @@ type arena struct {
 }
 
 // newArena allocates room for count experts of each bytes.
-func newArena(d *vk.Device, m vk.Memory, count int, each int64, what string) (*arena, error) {
+func newArena(d *vk.Device, count int, each int64, what string) (*arena, error) {
 	a := &arena{each: each, perBlock: max(1, int(blockBytes/each))}
 	for left := count; left > 0; left -= a.perBlock {
-		b, err := d.NewBuffer(m, int64(min(left, a.perBlock))*each, what)
+		b, err := d.NewBuffer(vk.DeviceLocal, int64(min(left, a.perBlock))*each, what)
 		if err != nil {
 			return nil, errors.Join(err, a.Close())
 		}
@@ -45,12 +44,6 @@ func newArena(d *vk.Device, m vk.Memory, count int, each int64, what string) (*a
 // at tells where expert or slot i lies.
 func (a *arena) at(i int) place {
 	return place{a.blocks[i/a.perBlock], int64(i%a.perBlock) * a.each}
-}
-
-// bytes is the host's view of expert i.
-func (a *arena) bytes(i int) []byte {
-	p := a.at(i)
-	return p.buffer.Bytes()[p.offset:][:a.each:a.each]
 }
 
 // Close frees the memory.

@@ -18,6 +18,11 @@ type backend struct {
 	kernels  map[kernelKey]*kernels
 	texts    map[textKey]*textKernels
 	stuck    bool // the device outlasted a Close: it may still use everything
+
+	hold       Hold  // see Options
+	pinLimit   int64 // likewise
+	blockBytes int64 // of a bank, in one allocation
+	stageBytes int64 // of a staging buffer
 }
 
 type kernelKey struct {
@@ -37,7 +42,10 @@ func Open(o Options) (moe.Backend, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &backend{device: d, kernels: map[kernelKey]*kernels{}, texts: map[textKey]*textKernels{}}
+	b := &backend{
+		device: d, kernels: map[kernelKey]*kernels{}, texts: map[textKey]*textKernels{},
+		hold: o.Bank, pinLimit: o.PinLimit, blockBytes: blockBytes, stageBytes: stageBytes,
+	}
 	if b.matrices, err = runsMatrices(d); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
@@ -53,6 +61,9 @@ func (b *backend) Device() moe.Device {
 	d := moe.Device{
 		Name: info.Name, Driver: info.Driver, Unified: info.Unified,
 		MemBytes: b.device.DeviceMemoryFree(), MatrixUnits: b.matrices,
+	}
+	if d.MatrixUnits {
+		d.RoundedRows = minRounded
 	}
 	return d
 }

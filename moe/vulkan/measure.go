@@ -11,8 +11,8 @@ import (
 	"ufm/vk"
 )
 
-// Measure returns the three ceilings that every limit needs: medians of a few repetitions
-// each, long enough that launch costs do not show.
+// Measure returns the ceilings that every limit needs: medians of a few repetitions each,
+// long enough that launch costs do not show.
 func (b *backend) Measure(ctx context.Context) (hardware.Ceilings, error) {
 	return b.measure(ctx, newProbe(b, false), (*probe).short)
 }
@@ -60,6 +60,12 @@ func (p *probe) short(ctx context.Context, c *hardware.Ceilings) (err error) {
 	if c.F32TFlops, err = p.flops(ctx); err != nil {
 		return err
 	}
+	if c.BF16TFlops, err = p.matrixFlops(ctx, "bf16"); err != nil {
+		return err
+	}
+	if c.F16TFlops, err = p.matrixFlops(ctx, "f16"); err != nil {
+		return err
+	}
 	c.LinkGBs, err = p.link(ctx)
 	return err
 }
@@ -79,18 +85,19 @@ func (p *probe) read(ctx context.Context) (float64, error) {
 	return passes * float64(bytes) / seconds / 1e9, err
 }
 
+// What a workgroup of read.comp and copy.comp reads, and the most workgroups of a dispatch.
+const passBytes, passGroups = 16 * 256 * 16, 1 << 15
+
 // reader records one pass over the target; it reads so many bytes.
 func (p *probe) reader() (pass func(*vk.Commands), bytes int64, err error) {
 	pipeline, err := p.pipeline("read", pushRead{})
 	if err != nil {
 		return nil, 0, err
 	}
-	const workgroupBytes = 16 * 256 * 16 // as in read.comp
-	const wide = 1 << 15
-	groups := min(int(p.readBytes/workgroupBytes), wide)
+	groups := min(int(p.readBytes/passBytes), passGroups)
 	push := pushBytes(pushRead{Src: p.target.Address(), Dst: p.target.Address()})
 	pass = func(c *vk.Commands) { c.Dispatch(pipeline, push, groups, 1, 1) }
-	return pass, int64(groups) * workgroupBytes, nil
+	return pass, int64(groups) * passBytes, nil
 }
 
 // flops measures float32 fused multiply-adds, in TFLOP/s.
@@ -105,6 +112,44 @@ func (p *probe) flops(ctx context.Context) (float64, error) {
 	})
 	const perRound = 256 * 16 * 4 * 2 // threads × chains × vec4 × (multiply, add)
 	return float64(p.workgroups) * float64(p.rounds) * perRound / seconds / 1e12, err
+}
+
+// matrixFlops measures products of cooperative matrices of 16-bit operands, in TFLOP/s, in
+// the largest shape that the device reports for them; 0 where it reports none.
+func (p *probe) matrixFlops(ctx context.Context, operand string) (float64, error) {
+	info := p.device.Info()
+	shape, ok := largestMatrix(info, operand)
+	if !ok {
+		return 0, nil
+	}
+	const threads = 128
+	spec := []uint32{threads, uint32(shape.M), uint32(shape.N), uint32(shape.K)}
+	pipeline, err := p.pipeline("matrixflops_"+operand, pushMatrixFlops{}, spec...)
+	if err != nil {
+		return 0, err
+	}
+	push := pushBytes(pushMatrixFlops{Dst: p.target.Address(), Rounds: uint32(p.rounds)})
+	seconds, err := p.timed(ctx, p.computeQueue(), func(_ int, c *vk.Commands) {
+		c.Dispatch(pipeline, push, p.workgroups, 1, 1)
+	})
+	subgroups := p.workgroups * threads / info.SubgroupSize
+	perRound := 8 * 2 * shape.M * shape.N * shape.K // products × (multiply, add)
+	return float64(subgroups) * float64(p.rounds) * float64(perRound) / seconds / 1e12, err
+}
+
+// largestMatrix is the shape with most operations of one product of such operands into
+// float32.
+func largestMatrix(info vk.DeviceInfo, operand string) (largest vk.MatrixShape, ok bool) {
+	if operand == "bf16" && !info.BFloat16Matrices {
+		return largest, false
+	}
+	for _, s := range info.Matrices {
+		if s.A == operand && s.B == operand && s.C == "f32" && s.Result == "f32" &&
+			s.K%8 == 0 && s.M*s.N*s.K > largest.M*largest.N*largest.K {
+			largest, ok = s, true
+		}
+	}
+	return largest, ok
 }
 
 // linkPiece is the size of copies by which the link is known: large, as experts are.

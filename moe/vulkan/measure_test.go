@@ -5,6 +5,7 @@ package vulkan
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 
 	"ufm/internal/hardware"
@@ -35,6 +36,44 @@ func TestMeasure(t *testing.T) {
 	}
 }
 
+// TestMatrixFlops: the units' rate is known where the device reports such products.
+func TestMatrixFlops(t *testing.T) {
+	b := open(t, Options{})
+	c, err := b.Measure(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for operand, rate := range map[string]float64{"bf16": c.BF16TFlops, "f16": c.F16TFlops} {
+		shape, ok := largestMatrix(b.device.Info(), operand)
+		t.Logf("%s: %+v, %g TFLOP/s", operand, shape, rate)
+		if ok != (rate > 0) || rate > 1e4 {
+			t.Errorf("%s: got %g TFLOP/s in %+v", operand, rate, shape)
+		}
+	}
+}
+
+// TestLargestMatrix: other operands, sums of 16 bits and shapes that do not load in pieces
+// of 16 bytes do not count.
+func TestLargestMatrix(t *testing.T) {
+	shape := func(m, n, k int, operand, sum string) vk.MatrixShape {
+		return vk.MatrixShape{M: m, N: n, K: k, A: operand, B: operand, C: sum, Result: sum}
+	}
+	info := vk.DeviceInfo{Matrices: []vk.MatrixShape{
+		shape(16, 8, 8, "f16", "f32"), shape(16, 16, 16, "f16", "f32"), shape(16, 8, 16, "f16", "f32"),
+		shape(32, 32, 32, "f16", "f16"), shape(64, 64, 4, "f16", "f32"), shape(16, 16, 16, "bf16", "f32"),
+	}}
+	if got, ok := largestMatrix(info, "f16"); !ok || got != info.Matrices[1] {
+		t.Errorf("f16: got %+v, %v", got, ok)
+	}
+	if got, ok := largestMatrix(info, "bf16"); ok {
+		t.Errorf("bf16 that shaders may not use: got %+v", got)
+	}
+	info.BFloat16Matrices = true
+	if got, ok := largestMatrix(info, "bf16"); !ok || got != info.Matrices[5] {
+		t.Errorf("bf16: got %+v, %v", got, ok)
+	}
+}
+
 // TestMeasureAll expects every figure that this device can give, in the small: with a
 // limit on its memory the long measurement takes little time.
 func TestMeasureAll(t *testing.T) {
@@ -55,17 +94,19 @@ func TestMeasureAll(t *testing.T) {
 		t.Fatalf("got %+v, want sizes from 64 KiB to 16 MiB", c.Link)
 	}
 	for _, r := range c.Link {
-		busy := r.BusyGBs > 0.01 && r.BusyGBs < 1e4
-		if b.device.SingleQueue() {
-			busy = r.BusyGBs == 0
+		idle := []float64{r.UpGBs, r.OneQueueGBs, r.DownGBs, r.DownOneQueueGBs}
+		busy := []float64{r.BusyGBs, r.OneQueueBusyGBs, r.DownBusyGBs, r.DownOneQueueBusyGBs}
+		if b.device.SingleQueue() && slices.Max(busy) == 0 {
+			busy = idle
 		}
-		if !busy || min(r.UpGBs, r.OneQueueGBs, r.DownGBs) < 0.01 ||
-			max(r.UpGBs, r.OneQueueGBs, r.DownGBs) > 1e4 {
+		if slices.Min(idle) < 0.01 || slices.Max(idle) > 1e4 ||
+			slices.Min(busy) < 0.01 || slices.Max(busy) > 1e4 {
 			t.Errorf("got %+v", r)
 		}
 	}
 	for name, v := range map[string]float64{
 		"copy GB/s": c.CopyGBs, "back GB/s": c.LinkBackGBs, "submit and wait µs": c.SubmitWaitUs,
+		"allocate s/GiB × 1e6": 1e6 * c.AllocateSPerGiB,
 	} {
 		if v < 0.01 || v > 1e6 {
 			t.Errorf("%s: got %g", name, v)
@@ -74,7 +115,7 @@ func TestMeasureAll(t *testing.T) {
 	for name, i := range map[string]hardware.Import{
 		"anonymous": c.ImportAnonymous, "file": c.ImportFile,
 	} {
-		if (i.GBs > 0) == (i.Refused != "") {
+		if (i.GBs > 0) == (i.Refused != "") || (i.GBs > 0) != (i.SPerGiB > 0) {
 			t.Errorf("import of %s memory: got %+v, want a rate or a refusal", name, i)
 		}
 	}
@@ -97,7 +138,9 @@ func TestBusyUploads(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rate, err := p.busy(t.Context(), 1<<20, p.linkBytes, 10, 10)
+	all := p.transferQueues()
+	copies := deal(all, 1<<20, p.linkBytes, p.upload(p.host))
+	rate, err := p.busy(t.Context(), all, copies, p.linkBytes, 1e-3, 10)
 	if err != nil || (rate == 0) != b.device.SingleQueue() || rate > 1e4 {
 		t.Errorf("got %g GB/s, %v", rate, err)
 	}

@@ -25,13 +25,14 @@ type probe struct {
 	repeats    int           // of operations whose cost is a mean
 	hot        time.Duration // an idle GPU takes so long to raise its clocks
 
-	closers  []interface{ Close() error }
-	target   *vk.Buffer // readBytes
-	host     *vk.Buffer // linkBytes of the bank's kind; made when first needed
-	commands []*vk.Commands
-	queues   []*vk.Queue // compute first, then the transfer queues
-	clocks   []*vk.Timeline
-	values   []uint64
+	closers   []interface{ Close() error }
+	target    *vk.Buffer // readBytes
+	host      *vk.Buffer // linkBytes of the bank's kind; made when first needed
+	allocated float64    // seconds a GiB that the driver took for it
+	commands  []*vk.Commands
+	queues    []*vk.Queue // compute first, then the transfer queues
+	clocks    []*vk.Timeline
+	values    []uint64
 }
 
 // cpuKind is what vk calls a device that is the host's own cores.
@@ -101,9 +102,11 @@ func (p *probe) openHost() (err error) {
 	if p.host != nil {
 		return nil
 	}
+	start := time.Now()
 	if p.host, err = p.device.NewBuffer(vk.HostCached, p.linkBytes, "measurement"); err != nil {
 		return err
 	}
+	p.allocated = perGiB(start, p.linkBytes)
 	p.closers = append(p.closers, p.host)
 	for i := range p.host.Words() {
 		p.host.Words()[i] = uint32(i) * 2654435761 // untouched pages are not memory yet
@@ -129,8 +132,8 @@ func (p *probe) close() error {
 	return errors.Join(errs...)
 }
 
-func (p *probe) pipeline(name string, push any) (*vk.Pipeline, error) {
-	pipeline, err := p.device.NewPipeline(shaders.Code(name), nil, pushSize(push))
+func (p *probe) pipeline(name string, push any, spec ...uint32) (*vk.Pipeline, error) {
+	pipeline, err := p.device.NewPipeline(shaders.Code(name), spec, pushSize(push))
 	if err == nil {
 		p.closers = append(p.closers, pipeline)
 	}

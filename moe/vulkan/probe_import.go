@@ -4,8 +4,8 @@ package vulkan
 
 import (
 	"context"
-	"fmt"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -15,15 +15,15 @@ import (
 // imports measures uploads straight from anonymous memory and from a mapped file, which
 // could spare a bank its copy in the arena.
 func (p *probe) imports(ctx context.Context) (anonymous, file hardware.Import, err error) {
-	n := int(min(p.linkBytes, 128<<20))
-	memory, err := unix.Mmap(-1, 0, n, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	memory, err := newMapping(p.linkBytes)
 	if err != nil {
-		return anonymous, file, fmt.Errorf("vulkan: map %d bytes: %w", n, err)
+		return anonymous, file, err
 	}
 	copy(memory, p.host.Bytes()) // untouched pages are not memory yet
 	if anonymous, err = p.imported(ctx, memory); err != nil {
 		return anonymous, file, err
 	}
+	n := min(p.linkBytes, 128<<20) // of a disk, perhaps
 	if memory, err = mapFile(p.host.Bytes()[:n]); err != nil {
 		return anonymous, hardware.Import{Refused: "not tried: " + err.Error()}, nil
 	}
@@ -31,15 +31,13 @@ func (p *probe) imports(ctx context.Context) (anonymous, file hardware.Import, e
 	return anonymous, file, err
 }
 
-// mapping is memory that ends with the probe: an interrupted copy may still read it.
-type mapping []byte
-
-func (m mapping) Close() error { return unix.Munmap(m) }
-
-// imported measures uploads from a mapping, unless the driver refuses it.
-func (p *probe) imported(ctx context.Context, memory []byte) (i hardware.Import, err error) {
-	p.closers = append(p.closers, mapping(memory))
+// imported measures uploads from a mapping, unless the driver refuses it. The mapping ends
+// with the probe: an interrupted copy may still read it.
+func (p *probe) imported(ctx context.Context, memory mapping) (i hardware.Import, err error) {
+	p.closers = append(p.closers, memory)
+	start := time.Now()
 	b, err := p.device.ImportBuffer(memory, "a mapping")
+	i.SPerGiB = perGiB(start, int64(len(memory)))
 	if err != nil {
 		if p.device.Lost() {
 			return i, err
@@ -47,8 +45,14 @@ func (p *probe) imported(ctx context.Context, memory []byte) (i hardware.Import,
 		return hardware.Import{Refused: err.Error()}, nil
 	}
 	p.closers = append(p.closers, b)
-	i.GBs, err = p.copies(ctx, p.transferQueues(), linkPiece, int64(len(memory)), p.upload(b))
+	total := min(int64(len(memory)), p.linkBytes)
+	i.GBs, err = p.copies(ctx, p.transferQueues(), linkPiece, total, p.upload(b))
 	return i, err
+}
+
+// perGiB is the seconds since start for each GiB of so many bytes.
+func perGiB(start time.Time, bytes int64) float64 {
+	return time.Since(start).Seconds() * (1 << 30) / float64(bytes)
 }
 
 // mapFile maps a temporary file with that content, as a checkpoint would be mapped. The

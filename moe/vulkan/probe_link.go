@@ -45,45 +45,54 @@ const smallestCopy, largestCopy = 64 << 10, 256 << 20
 
 // table measures the link by size of copy. readGBs tells how long compute can be kept busy.
 func (p *probe) table(ctx context.Context, readGBs float64) (rates []hardware.LinkRate, err error) {
+	all := p.transferQueues()
 	for piece := int64(smallestCopy); piece <= min(largestCopy, p.linkBytes); piece *= 4 {
 		r := hardware.LinkRate{Bytes: piece}
-		all, total := p.transferQueues(), max(piece, p.sizeBytes)
-		if r.UpGBs, err = p.copies(ctx, all, piece, total, p.upload(p.host)); err != nil {
-			return nil, err
-		}
-		r.OneQueueGBs = r.UpGBs
-		if len(all) > 1 {
-			r.OneQueueGBs, err = p.copies(ctx, all[:1], piece, total, p.upload(p.host))
-			if err != nil {
+		for _, way := range []struct {
+			copy       copyFunc
+			queues     []int
+			idle, busy *float64
+		}{
+			{p.upload(p.host), all, &r.UpGBs, &r.BusyGBs},
+			{p.download, all, &r.DownGBs, &r.DownBusyGBs},
+			{p.upload(p.host), all[:1], &r.OneQueueGBs, &r.OneQueueBusyGBs},
+			{p.download, all[:1], &r.DownOneQueueGBs, &r.DownOneQueueBusyGBs},
+		}[:2*min(len(all), 2)] {
+			total := max(piece, p.sizeBytes)
+			if *way.idle, err = p.copies(ctx, way.queues, piece, total, way.copy); err != nil {
+				return nil, err
+			}
+			if p.device.SingleQueue() { // nothing can be copied there while compute is busy
+				continue
+			}
+			record := deal(way.queues, piece, total, way.copy)
+			seconds := float64(total) / *way.idle / 1e9
+			if *way.busy, err = p.busy(ctx, way.queues, record, total, seconds, readGBs); err != nil {
 				return nil, err
 			}
 		}
-		if r.DownGBs, err = p.copies(ctx, all, piece, total, p.download); err != nil {
-			return nil, err
-		}
-		if !p.device.SingleQueue() { // there, nothing can be uploaded while compute is busy
-			if r.BusyGBs, err = p.busy(ctx, piece, total, r.UpGBs, readGBs); err != nil {
-				return nil, err
-			}
+		if len(all) == 1 {
+			r.OneQueueGBs, r.OneQueueBusyGBs = r.UpGBs, r.BusyGBs
+			r.DownOneQueueGBs, r.DownOneQueueBusyGBs = r.DownGBs, r.DownBusyGBs
 		}
 		rates = append(rates, r)
 	}
 	return rates, nil
 }
 
-// busy measures uploads while the compute queue reads device memory from before their
-// start until after their end. It is 0 where no amount of reading outlasts them: on one
-// queue uploads come after it.
+// busy measures copies of total bytes on some transfer queues while the compute queue reads
+// device memory from before their start until after their end; alone they take so many
+// seconds. It is 0 where no amount of reading outlasts them: on one queue they come after it.
 func (p *probe) busy(
-	ctx context.Context, piece, total int64, upGBs, readGBs float64,
+	ctx context.Context, copying []int, copies func(q int, c *vk.Commands), total int64,
+	alone, readGBs float64,
 ) (float64, error) {
 	pass, bytes, err := p.reader()
 	if err != nil {
 		return 0, err
 	}
-	uploads, all := p.transferQueues(), append(p.computeQueue(), p.transferQueues()...)
-	copies := deal(uploads, piece, total, p.upload(p.host))
-	passes := 2 + int(1.5*float64(total)/upGBs*readGBs/float64(bytes))
+	all := append(p.computeQueue(), copying...)
+	passes := 2 + int(1.5*alone*readGBs*1e9/float64(bytes))
 	var times []float64
 	for tries := 0; len(times) < repetitions; {
 		err := p.record(all, func(q int, c *vk.Commands) {
@@ -98,7 +107,7 @@ func (p *probe) busy(
 		if err != nil {
 			return 0, err
 		}
-		seconds, covered, err := p.covered(ctx, uploads)
+		seconds, covered, err := p.covered(ctx, copying)
 		if err != nil {
 			return 0, err
 		}
@@ -115,17 +124,17 @@ func (p *probe) busy(
 	return float64(total) / times[len(times)/2] / 1e9, nil
 }
 
-// covered times the uploads beside what the compute queue was given before, and tells
+// covered times the copies beside what the compute queue was given before, and tells
 // whether that outlasted them.
-func (p *probe) covered(ctx context.Context, uploads []int) (seconds float64, ok bool, err error) {
+func (p *probe) covered(ctx context.Context, copying []int) (seconds float64, ok bool, err error) {
 	if err := p.submit(p.computeQueue()); err != nil {
 		return 0, false, err
 	}
 	start := time.Now()
-	if err := p.submit(uploads); err != nil {
+	if err := p.submit(copying); err != nil {
 		return 0, false, err
 	}
-	if err := p.wait(ctx, uploads); err != nil {
+	if err := p.wait(ctx, copying); err != nil {
 		return 0, false, err
 	}
 	seconds = time.Since(start).Seconds()

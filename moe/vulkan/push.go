@@ -43,6 +43,10 @@ type (
 	pushRead struct {
 		Src, Dst uint64
 	}
+	pushMatrixFlops struct {
+		Dst    uint64
+		Rounds uint32
+	}
 	pushFlops struct {
 		Dst    uint64
 		Rounds uint32

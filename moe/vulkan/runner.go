@@ -44,10 +44,11 @@ type runner struct {
 	newInput bool // it is on the host yet
 	moved    int64
 	waits    int
-	copies   []span        // uploads, scratch of transferTimes
-	rounded  bool          // some activations were rounded to 16 bits
-	times    moe.StepTimes // of the step under way
-	failed   error         // a step that failed leaves the device in no known state
+	staged   []pager.Access // scratch of recordUpload
+	copies   []span         // uploads, scratch of transferTimes
+	rounded  bool           // some activations were rounded to 16 bits
+	times    moe.StepTimes  // of the step under way
+	failed   error          // a step that failed leaves the device in no known state
 }
 
 // NewRunner compiles the kernels and takes the pool and the activations.
@@ -77,7 +78,7 @@ func (r *runner) open(b *backend) (err error) {
 		return err
 	}
 	slots, each := r.place.Slots(), r.layout.Bytes
-	if r.pool, err = newArena(r.device, vk.DeviceLocal, slots, each, r.poolName()); err != nil {
+	if r.pool, err = newArena(r.device, slots, each, r.poolName()); err != nil {
 		return err
 	}
 	r.own(r.pool)
@@ -148,7 +149,7 @@ func (r *runner) inputLayers() int {
 // Attach brings the gates, and in Baseline every expert, to the device.
 func (r *runner) Attach(ctx context.Context, b moe.Bank) error {
 	bank, ok := b.(*bank)
-	if !ok || bank.device != r.device {
+	if !ok || bank.backend != r.backend {
 		return errors.New("vulkan: the bank belongs to another backend")
 	}
 	if bank.model.Shape() != r.cfg.Shape {
@@ -156,6 +157,10 @@ func (r *runner) Attach(ctx context.Context, b moe.Bank) error {
 			bank.model.Shape(), r.cfg.Shape)
 	}
 	r.bank = bank
+	if bank.ring != nil {
+		bank.ring.reset()
+		r.schedule.stageBytes = bank.ring.stages[0].buffer.Size()
+	}
 	if err := r.uploadGates(ctx); err != nil {
 		return err
 	}

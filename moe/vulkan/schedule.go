@@ -38,11 +38,13 @@ func (t *transfers) cover(u transfers) {
 // the device alone.
 type scheduler struct {
 	expertBytes int64
+	stageBytes  int64       // of a staging buffer, where uploads may go through them; else 0
 	queues      int         // transfer queues
 	read        []uint64    // by slot: compute value of its last reader
 	written     []transfers // by slot: transfer value of its last upload
 	compute     uint64      // last value given out on the compute timeline
 	transfer    uint64      // last value given out on the transfer timelines
+	uploads     int         // given out
 	ops         []op
 	chunkOf     []int32 // by slot: 1 + the chunk of this group that uses it, while cutting
 }
@@ -175,11 +177,21 @@ func (s *scheduler) endOfMisses(plan pager.Plan, first, chunk int) int {
 	return last
 }
 
+// pieces is the most staging buffers that so many experts take, each of which signals a value
+// of its own; 1 without them.
+func (s *scheduler) pieces(experts int) int {
+	if s.stageBytes == 0 {
+		return 1
+	}
+	return int((int64(experts)*s.expertBytes + s.stageBytes - 1) / s.stageBytes)
+}
+
 func (s *scheduler) uploadOp(accesses []pager.Access, first, last int) {
-	s.transfer++
+	s.uploads++
+	s.transfer += uint64(s.pieces(last - first))
 	o := op{
 		upload: true, first: first, last: last,
-		queue: int(s.transfer) % s.queues, signal: s.transfer,
+		queue: s.uploads % s.queues, signal: s.transfer,
 	}
 	for _, a := range accesses[first:last] {
 		o.afterRead = max(o.afterRead, s.read[a.Slot])

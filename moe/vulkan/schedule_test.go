@@ -188,6 +188,9 @@ func playSchedule(rng *rand.Rand, breakOp func(*op)) error {
 	}
 	queues := rng.IntN(3) // of transfers; 0: all on one queue
 	s := newScheduler(slots, max(1, queues), int64(1+rng.IntN(64<<20)))
+	if rng.IntN(2) == 0 {
+		s.stageBytes = int64(1 + rng.IntN(64<<20))
+	}
 	m := &machine{
 		rng: rng, queues: make([][]*task, 1+queues),
 		content: make([]pager.ExpertID, slots),

@@ -38,7 +38,7 @@ func (r *runner) runNaive(ctx context.Context, b *moe.Batch, l int, p pager.Plan
 	slot := r.pool.at(0)
 	staging := place{buffer: r.memory.staging}
 	for i, a := range p.Accesses {
-		expert := r.bank.arena.bytes(int(a.Expert))
+		expert := r.bank.bytes(a.Expert)
 		copy(r.memory.staging.Bytes(), expert)
 		if err := r.copyAndWait(ctx, slot, staging); err != nil {
 			return 0, err

@@ -28,16 +28,30 @@ func (r *runner) recordUpload(o op, accesses []pager.Access) error {
 		}
 		c.Barrier()
 	}
-	for _, a := range accesses {
-		slot, expert := r.pool.at(int(a.Slot)), r.bank.arena.at(int(a.Expert))
-		c.Copy(slot.buffer, slot.offset, expert.buffer, expert.offset, each)
-	}
-	r.moved += int64(len(accesses)) * each
 	wait := r.transferPoints(o.afterWrite)
 	if o.afterRead > 0 {
 		wait = append(wait, vk.Point{Timeline: r.compute.timeline, Value: o.afterRead})
 	}
-	return t.end(c, o.signal, wait...)
+	r.staged = r.staged[:0]
+	for _, a := range accesses {
+		slot := r.pool.at(int(a.Slot))
+		if expert, ok := r.bank.at(a.Expert); ok {
+			c.Copy(slot.buffer, slot.offset, expert.buffer, expert.offset, each)
+		} else {
+			r.staged = append(r.staged, a)
+		}
+	}
+	r.moved += int64(len(accesses)) * each
+	if len(r.staged) == 0 {
+		return t.end(c, o.signal, wait...)
+	}
+	if c, err = r.recordStaged(c, o, r.staged, wait); err != nil {
+		return err
+	}
+	if err = t.end(c, o.signal, wait...); err != nil {
+		return err
+	}
+	return r.submitAll() // the link need not wait for the next buffer to be filled
 }
 
 // transferTimes returns when uploads were under way, as disjoint spans in order of time.

@@ -17,10 +17,15 @@ import (
 )
 
 // open opens the device of UFM_DEVICE (any by default) under the validation of
-// UFM_VALIDATION, in both the device's own arrangement of queues and a single queue.
+// UFM_VALIDATION. Banks are held as UFM_BANK says.
 func open(t testing.TB, o Options) *backend {
 	t.Helper()
 	o.Device, o.Validation = os.Getenv("UFM_DEVICE"), os.Getenv("UFM_VALIDATION")
+	if hold, err := ParseHold(os.Getenv("UFM_BANK")); err != nil {
+		t.Fatal(err)
+	} else if o.Bank == Allocated {
+		o.Bank = hold
+	}
 	b, err := Open(o)
 	if errors.Is(err, vk.ErrNoLoader) || errors.Is(err, vk.ErrNoDevice) {
 		if os.Getenv("UFM_VULKAN") == "required" {

@@ -14,6 +14,11 @@ func main() {
 	for _, s := range []storage{f32, f16, bf16} {
 		generateProduct(avx2{}, s)
 	}
+	for _, u := range uniforms {
+		for _, s := range []storage{f32, f16, bf16} {
+			u.generate(s)
+		}
+	}
 	generateGELU()
 	generateSwiGLU()
 	Generate()
