@@ -13,7 +13,8 @@ import (
 type page struct {
 	RunID       string
 	Environment []pair
-	Missing     int // cells without a row
+	Missing     int  // cells without a row
+	Modeled     bool // there are predictions
 	Sections    []section
 }
 
@@ -29,6 +30,7 @@ type section struct {
 	Sentences []string // what happened to each row, and what would help
 	Figures   []figure
 	Published []publishedPoint
+	Modeled   [][]string // lines of the table of predictions
 }
 
 // asked and answered are the columns that a table shows where they vary, and where a
@@ -49,7 +51,7 @@ var (
 func newPage(r results, figures []figure) page {
 	p := page{
 		RunID: r.env.RunID, Environment: environment(r.env),
-		Missing: len(r.plan.Cells) - len(r.rows),
+		Missing: len(r.plan.Cells) - len(r.rows), Modeled: r.modeled != nil,
 	}
 	for _, g := range r.groups() {
 		s := newSection(g, r.env.Machine.Device.Unified)
@@ -92,7 +94,25 @@ func newSection(g group, unified bool) section {
 	for i, name := range g.names(g.rows) {
 		s.Sentences = append(s.Sentences, sentence(name, g.rows[i], unified))
 	}
+	s.Modeled = g.predictions()
 	return s
+}
+
+// predictions are the lines of the table that sets modeled rows beside measured ones.
+// Cells without figures have nothing to be compared with.
+func (g group) predictions() (lines [][]string) {
+	names := g.names(g.rows)
+	for i, m := range g.modeled {
+		r := g.rows[i]
+		if r.StepMsMedian == nil {
+			continue
+		}
+		lines = append(lines, []string{
+			names[i], r.Show("step_ms_median"), m.Show("step_ms_median"), m.Show("model_error_fraction"),
+			r.Show("uploads"), m.Show("uploads"), m.Show("error"),
+		})
+	}
+	return lines
 }
 
 // known tells whether any row has a figure in a column.
