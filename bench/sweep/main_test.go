@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strings"
 	"syscall"
 	"testing"
@@ -69,7 +70,9 @@ func end(err error) {
 }
 
 func runRole(o Options) error {
-	_, err := Run(context.Background(), o, quiet{})
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	_, err := Run(ctx, o, quiet{})
 	return err
 }
 
