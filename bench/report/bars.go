@@ -120,7 +120,7 @@ func (g group) bars(
 
 // nameColumns tell cells apart in words, where they vary.
 var nameColumns = []struct{ column, one, many string }{
-	{"layers", "", " %s layers"}, {"experts", " 1 expert", " %s experts"},
+	{"layers", " 1 layer", " %s layers"}, {"experts", " 1 expert", " %s experts"},
 	{"d_hidden", "", " hidden %s"}, {"form", "", " %s"}, {"dtype", "", " %s"},
 	{"routing", "", " %s"}, {"tokens", " 1 token", " %s tokens"}, {"top_k", " top-1", " top-%s"},
 	{"slots", " 1 slot", " %s slots"}, {"policy", "", " %s"},
@@ -137,6 +137,9 @@ func (g group) names(rows []bench.Row) []string {
 				continue
 			}
 			if v := r.Show(c.column); v == "1" {
+				if c.column == "layers" && g.varies("experts") {
+					continue // what most have
+				}
 				names[i] += c.one
 			} else {
 				names[i] += fmt.Sprintf(c.many, v)

@@ -5,7 +5,6 @@ import (
 	"strings"
 	"time"
 
-	"ufm/bench"
 	"ufm/bench/sweep"
 )
 
@@ -41,7 +40,7 @@ var (
 		"tokens", "seed", "phase", "policy", "bank_bytes", "budget_bytes", "slots",
 	}
 	answered = []string{
-		"status", "tokens_per_s", "step_ms_median", "step_ms_p10", "step_ms_p90", "limit_ms",
+		"status", "tokens_per_s", "step_ms_median", "step_ms_p10", "step_ms_p90", "step_ms_mean", "limit_ms",
 		"limit_by", "limit_fraction", "chain_ms", "hits", "misses", "uploads", "belady_uploads",
 		"compute_ms", "upload_ms", "stall_ms", "link_fraction", "peak_device_bytes", "nvml_bytes",
 		"steps", "nmse",
@@ -92,7 +91,7 @@ func newSection(g group, unified bool) section {
 		s.Rows = append(s.Rows, cells)
 	}
 	for i, name := range g.names(g.rows) {
-		s.Sentences = append(s.Sentences, sentence(name, g.rows[i], unified))
+		s.Sentences = append(s.Sentences, g.sentence(name, g.rows[i], unified))
 	}
 	s.Modeled = g.predictions()
 	return s
@@ -123,16 +122,6 @@ func (g group) known(column string) bool {
 		}
 	}
 	return false
-}
-
-// sentence is what happened to a row and what would help it; name takes the place of the
-// mode, with which bench begins.
-func sentence(name string, r bench.Row, unified bool) string {
-	lines := []string{strings.Replace(r.Sentence(), r.Mode, name, 1)}
-	if r.Mode == "ufm" {
-		lines = append(lines, r.Advice(unified)...)
-	}
-	return strings.Join(lines, ". ") + "."
 }
 
 // environment is told from environment.json alone.
