@@ -12,13 +12,18 @@ func (c *chart) logX() { c.X.Scale, c.X.Tick.Marker = plot.LogScale{}, logTicks{
 func (c *chart) logY() { c.Y.Scale, c.Y.Tick.Marker = plot.LogScale{}, logTicks{} }
 
 // logTicks name 1, 2 and 5 of each decade, so that an axis shorter than one has names,
-// too; over many decades only the 1, on less than one all.
+// too; over many decades only the 1, on less than one all. A short piece of an axis has
+// the plain ones.
 type logTicks struct{}
 
 // Ticks are those between two values.
 func (logTicks) Ticks(least, most float64) []plot.Tick {
+	decades := math.Log10(most / least)
+	if decades < 0.5 {
+		return plainTicks{}.Ticks(least, most)
+	}
 	var ticks []plot.Tick
-	many, few := math.Log10(most/least) > 3, math.Log10(most/least) < 0.8
+	many, few := decades > 3, decades < 0.8
 	for exponent := math.Floor(math.Log10(least)); math.Pow(10, exponent) <= most; exponent++ {
 		for digit := 1.0; digit < 10; digit++ {
 			v := digit * math.Pow(10, exponent)

@@ -39,6 +39,7 @@ const (
 	chartWidth  = 6.4 * vg.Inch
 	chartHeight = 3.6 * vg.Inch
 	chartMargin = 10 // points, on all sides: names of ticks stick out of a plot
+	chartGap    = 6  // points, between plot and legend
 	thumbnail   = 24 // points
 )
 
@@ -70,7 +71,7 @@ func (c *chart) render(format string) ([]byte, error) {
 	const lineHeight = 16 // points
 	width := chartWidth - 2*chartMargin
 	legend := c.legend(width)
-	below := lineHeight * vg.Length(len(legend))
+	below := lineHeight*vg.Length(len(legend)) + chartGap
 	canvas, err := draw.NewFormattedCanvas(chartWidth, c.height+below+2*chartMargin, format)
 	if err != nil {
 		return nil, err
@@ -82,7 +83,7 @@ func (c *chart) render(format string) ([]byte, error) {
 	c.drawPlot(draw.Crop(inner, 0, 0, below, 0))
 	for i, line := range legend {
 		at := draw.Crop(inner, 0, 0, 0, 0)
-		at.Max.Y = at.Min.Y + below - lineHeight*vg.Length(i)
+		at.Max.Y = at.Min.Y + below - chartGap - lineHeight*vg.Length(i)
 		for _, k := range line {
 			l := plot.NewLegend()
 			l.TextStyle, l.ThumbnailWidth, l.Top, l.Left = c.Legend.TextStyle, thumbnail, true, true
