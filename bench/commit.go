@@ -47,9 +47,10 @@ func revision(name string, modified bool) *string {
 }
 
 // madeByGoRun tells whether a program lies where the go command keeps what it makes and
-// runs at once: its cache, or a temporary folder of its own.
+// runs at once: its cache, or a temporary folder of its own. Tests lie there, too, but
+// their rows are nobody's results.
 func madeByGoRun(exe string) bool {
-	return strings.Contains(filepath.ToSlash(exe), "/go-build")
+	return strings.Contains(filepath.ToSlash(exe), "/go-build") && !strings.HasSuffix(exe, ".test")
 }
 
 // repositoryCommit asks git for the revision of the repository around dir, if it is that

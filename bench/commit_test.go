@@ -25,6 +25,7 @@ func TestMadeByGoRun(t *testing.T) {
 	for exe, want := range map[string]bool{
 		"/tmp/go-build123/b001/exe/ufm":          true,
 		"/home/me/.cache/go-build/1f/1f00-d/ufm": true,
+		"/tmp/go-build123/b001/bench.test":       false,
 		"/home/me/ufm/ufm":                       false,
 		"/usr/local/bin/ufm":                     false,
 	} {

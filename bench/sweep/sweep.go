@@ -54,7 +54,7 @@ func Run(ctx context.Context, o Options, observer Observer) (rows []bench.Row, e
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	s := &sweep{Options: o, folder: f, observer: observer, noted: map[string]bool{}}
-	if err := s.begin(machine); err != nil {
+	if err := s.begin(ctx, machine); err != nil {
 		return nil, err
 	}
 	err = s.cells(ctx)
@@ -107,9 +107,9 @@ type sweep struct {
 }
 
 // begin checks that the folder may be gone on with, or sets up a new one.
-func (s *sweep) begin(m Machine) error {
+func (s *sweep) begin(ctx context.Context, m Machine) error {
 	version, err := thisVersion()
-	if err != nil {
+	if err = errors.Join(err, ctx.Err()); err != nil { // a signal may have ended what told the commit
 		return err
 	}
 	plan, env, found, err := Open(s.Dir)
