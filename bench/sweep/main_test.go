@@ -123,6 +123,13 @@ func (b faulty) NewRunner(cfg moe.RunConfig) (moe.Runner, error) {
 	return b.Backend.NewRunner(cfg)
 }
 
+func (b faulty) Measure(ctx context.Context) (hardware.Ceilings, error) {
+	if b.faults["measure"] != "" {
+		return hardware.Ceilings{}, errors.New("measured again")
+	}
+	return b.Backend.Measure(ctx)
+}
+
 func (b faulty) NewBank(
 	ctx context.Context, m moe.Model, progress func(int64),
 ) (moe.Bank, error) {

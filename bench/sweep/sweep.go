@@ -76,7 +76,11 @@ func Open(dir string) (plan Plan, env Environment, found bool, err error) {
 // describe asks a child about the machine: a driver that takes its process along must
 // not take the sweep.
 func describe(ctx context.Context, o Options, observer Observer) (m Machine, err error) {
-	p, err := start(o.Child, request{Backend: o.Backend, Device: o.Device})
+	r := request{Backend: o.Backend, Device: o.Device}
+	if _, env, found, err := Open(o.Dir); err == nil && found {
+		r.Ceilings = &env.Machine.Ceilings // its cells go on with those: nothing is to be measured
+	}
+	p, err := start(o.Child, r)
 	if err != nil {
 		return m, err
 	}

@@ -225,9 +225,15 @@ func TestInterrupted(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(o.Dir, CSVFile)); err != nil {
 		t.Error(err)
 	}
+	// What is left goes on with the ceilings of before, on a machine that has forgotten them.
 	o.Resume = true
+	o.Child = append([]string{"/usr/bin/env", faultVariable + "=measure:fail", "XDG_CACHE_HOME=" + t.TempDir()},
+		o.Child[1:]...)
 	if rows, err = Run(t.Context(), o, quiet{}); err != nil || len(rows) != len(o.Plan.Cells) {
-		t.Errorf("resumed: %d rows, %v", len(rows), err)
+		t.Fatalf("resumed: %d rows, %v", len(rows), err)
+	}
+	if last := rows[len(rows)-1]; last.LimitMs == nil {
+		t.Error("the resumed rows have no limit")
 	}
 }
 
