@@ -31,7 +31,7 @@ func (j *job) asked(mode moe.Mode, policy pager.Policy) Row {
 	r := Row{
 		Schema: RowSchema, RunID: j.env.runID, TimeUTC: j.env.timeUTC, Commit: j.env.commit,
 		Mode: mode.String(), Backend: j.backend.Name(), Device: d.Name, Driver: d.Driver,
-		Status: StatusOK, Kind: "measured",
+		Status: StatusOK, Kind: Measured,
 		Model: j.Model.Name(), Layers: s.Layers, Experts: s.Experts, DModel: s.DModel,
 		DHidden: s.DHidden, TopK: s.TopK, Form: s.Form.String(), DType: s.DType.String(),
 		Routing: j.feed.routing(), Tokens: j.Tokens, Seed: j.Seed, Phase: j.feed.phase.String(),

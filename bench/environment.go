@@ -3,7 +3,6 @@ package bench
 import (
 	"fmt"
 	"math/rand/v2"
-	"runtime/debug"
 	"time"
 )
 
@@ -29,25 +28,4 @@ func newEnvironment(now time.Time, runID string) environment {
 		timeUTC: now.Format(time.RFC3339),
 		commit:  Commit(),
 	}
-}
-
-// Commit is the revision that this binary was built from, with "+modified" if the tree
-// had changes; nil if the go command did not stamp it.
-func Commit() *string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return nil
-	}
-	settings := map[string]string{}
-	for _, s := range info.Settings {
-		settings[s.Key] = s.Value
-	}
-	revision := settings["vcs.revision"]
-	if revision == "" {
-		return nil
-	}
-	if settings["vcs.modified"] == "true" {
-		revision += "+modified"
-	}
-	return &revision
 }

@@ -16,7 +16,7 @@ import (
 var mayImport = map[string][]string{
 	"cmd/ufm":              {"bench", "bench/sweep", "bench/report", "bench/compare", "sim", "moe", "moe/tiny", "moe/generate", "moe/vulkan", "pager", "vk", "leaves"},
 	"bench":                {"sim", "moe", "moe/generate", "pager", "leaves"},
-	"bench/perf":           {"bench"},
+	"bench/perf":           {"bench", "bench/sweep"},
 	"bench/readme":         {"bench/report"},
 	"bench/sweep":          {"bench", "moe", "pager", "leaves"},
 	"bench/report":         {"bench", "bench/sweep", "leaves"},

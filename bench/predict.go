@@ -60,15 +60,31 @@ func newPrediction(r *Row) Prediction {
 }
 
 func (p *Prediction) predict(r *Row, c hardware.Ceilings) error {
+	result, err := replay(r, c)
+	if err != nil {
+		return err
+	}
+	steps := slices.Sorted(slices.Values(result.Times.Steps))
+	p.PredictedMs = new(quantile(steps, 0.5) / 1e6)
+	p.Replayed = &result.Stats.Uploads
+	p.Error = new(*p.PredictedMs / *r.StepMsMedian - 1)
+	return nil
+}
+
+// replay runs the measured steps of r on c's clock, or says why it cannot.
+func replay(r *Row, c hardware.Ceilings) (sim.Result, error) {
 	if r.Status != StatusOK {
-		return fmt.Errorf("the cell ended with status %s", r.Status)
+		return sim.Result{}, fmt.Errorf("the cell ended with status %s", r.Status)
 	}
 	if r.Steps == nil || r.StepMsMedian == nil || r.Tokens < 1 || r.Tokens > MaxTokens {
-		return errors.New("the row has no measured steps")
+		return sim.Result{}, errors.New("the row has no measured steps")
+	}
+	if r.Prefetches != nil && *r.Prefetches > 0 {
+		return sim.Result{}, errors.New("the row does not tell what prefetched")
 	}
 	w, err := newWorkload(r)
 	if err != nil {
-		return err
+		return sim.Result{}, err
 	}
 	opts := sim.Options{
 		Slots: r.Slots, From: w.from, Tokens: w.tokens, Machine: w.machine(c),
@@ -83,17 +99,9 @@ func (p *Prediction) predict(r *Row, c hardware.Ceilings) error {
 			opts.Policy = *r.Policy
 		}
 	default:
-		return errors.New("not a mode that keeps experts resident")
+		return sim.Result{}, errors.New("not a mode that keeps experts resident")
 	}
-	result, err := sim.Replay(w.shape.Paging(), w.groups, opts)
-	if err != nil {
-		return err
-	}
-	steps := slices.Sorted(slices.Values(result.Times.Steps))
-	p.PredictedMs = new(quantile(steps, 0.5) / 1e6)
-	p.Replayed = &result.Stats.Uploads
-	p.Error = new(*p.PredictedMs / *r.StepMsMedian - 1)
-	return nil
+	return sim.Replay(w.shape.Paging(), w.groups, opts)
 }
 
 // workload is what a row's cell ran.

@@ -32,6 +32,18 @@ func TestPredict(t *testing.T) {
 	}
 	why := []string{"", "", "", "keeps experts resident", "status oom", "routing router", "trace",
 		"relu", "later"}
+	for i, m := range Model(rows, card) {
+		if m.Kind != Modeled || m.Mode != rows[i].Mode || m.Slots != rows[i].Slots {
+			t.Errorf("row %d: got %+v", i, m)
+		}
+		if why[i] != "" && (m.Status != StatusSkipped || !strings.Contains(*m.Error, why[i]) || m.StepMsMedian != nil) {
+			t.Errorf("row %d: got %+v, want a reason with %q", i, m, why[i])
+		}
+		if why[i] == "" && (*m.TokensPerS != 4000 / *m.StepMsMedian || *m.ModelErrorFraction != *m.StepMsMedian-1 ||
+			*m.StepMsP90 < *m.StepMsP10 || *m.Hits+*m.Misses == 0 || m.UploadMs != nil) {
+			t.Errorf("row %d: got %+v", i, m)
+		}
+	}
 	for i, p := range Predict(rows, card) {
 		if why[i] == "" {
 			if p.Why != nil || p.PredictedMs == nil || *p.PredictedMs <= 0 || *p.Error <= -1 {

@@ -95,5 +95,14 @@ type Row struct {
 	NMSE      *float64 `json:"nmse"`
 	MaxAbsErr *float64 `json:"max_abs_err"`
 
-	Kind string `json:"kind"` // measured, modeled or bound
+	// Of a modeled row: its step_ms_median over the measured one, less 1.
+	ModelErrorFraction *float64 `json:"model_error_fraction"`
+
+	Kind string `json:"kind"` // of the figures
 }
+
+// The kinds of figures. A table has one kind of row.
+const (
+	Measured = "measured"
+	Modeled  = "modeled" // by the simulator's clock
+)

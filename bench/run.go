@@ -115,7 +115,13 @@ func newJob(b moe.Backend, spec Spec, o Observer) (*job, error) {
 }
 
 // notes are what should be known at start.
-func (j *job) notes() []string { return PoolNotes(j.shape, j.slots, j.backend.Device()) }
+func (j *job) notes() []string {
+	lines := PoolNotes(j.shape, j.slots, j.backend.Device())
+	if note := j.Budget.Note(j.shape); note != "" {
+		lines = append(lines, note)
+	}
+	return lines
+}
 
 // PoolNotes are what should be known of a pool of so many slots before it is used.
 func PoolNotes(s moe.Shape, slots int, d moe.Device) []string {

@@ -59,6 +59,15 @@ func ParseBudget(s string) (Budget, error) {
 	return Budget{Bytes: bytes}, nil
 }
 
+// Note says that more was asked for than there are experts to fill it; else "".
+func (b Budget) Note(s moe.Shape) string {
+	if b.Bytes <= s.BankBytes() {
+		return ""
+	}
+	return fmt.Sprintf("the budget of %s is larger than the bank: all %s experts (%s) fit",
+		size(b.Bytes), integer(s.Layers*s.Experts), size(s.BankBytes()))
+}
+
 // partOf is percent of n, rounded down: of the decimal number that was written, since in
 // binary 32.3 % of 1000 is a little less than 323.
 func partOf(percent float64, n int) int {

@@ -206,7 +206,7 @@ func (c *textCell) row(p pager.Phase) TextRow {
 	r := TextRow{DenseBytes: dense.bytes, Prefetch: c.Prefetch.String(), Row: Row{
 		Schema: RowSchema, RunID: c.env.runID, TimeUTC: c.env.timeUTC, Commit: c.env.commit,
 		Mode: moe.UFM.String(), Backend: c.backend.Name(), Device: d.Name, Driver: d.Driver,
-		Status: StatusOK, Kind: "measured",
+		Status: StatusOK, Kind: Measured,
 		Model: c.Model.Name(), Layers: s.Layers, Experts: s.Experts, DModel: s.DModel,
 		DHidden: s.DHidden, TopK: s.TopK, Form: s.Form.String(), DType: s.DType.String(),
 		Routing: routing, Seed: c.Seed, Phase: p.String(),

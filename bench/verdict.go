@@ -48,8 +48,22 @@ func (r Row) Sentence() string {
 	if r.Mode == moe.Baseline.String() || r.BeladyUploads == nil {
 		return s
 	}
-	return s + fmt.Sprintf("; %s uploads made, by belady %s with %s",
-		show(r.Uploads, integer[int64]), integer(*r.BeladyUploads), r.pool())
+	return s + "; " + r.uploadsInWords()
+}
+
+// uploadsInWords sets the uploads that were made beside those of the best policy.
+func (r Row) uploadsInWords() string {
+	if *r.Uploads == 0 {
+		return "no upload was needed"
+	}
+	s := integer(*r.Uploads) + " uploads made"
+	if r.LinkFraction != nil {
+		s += fmt.Sprintf(" with the link %s busy", percent(*r.LinkFraction))
+	}
+	if *r.Uploads == *r.BeladyUploads {
+		return s + ", as few as belady makes with " + r.pool()
+	}
+	return s + fmt.Sprintf(", where belady makes %s with %s", integer(*r.BeladyUploads), r.pool())
 }
 
 // pool is what the bound has for experts. That naive has one slot is no budget.

@@ -84,7 +84,8 @@ func TestColumns(t *testing.T) {
 		prefetches prefetch_used prefetch_wasted submits waits
 		step_ms_median step_ms_p10 step_ms_p90 step_ms_mean tokens_per_s compute_ms upload_ms stall_ms
 		link_gb_s read_gb_s
-		limit_ms limit_by limit_fraction link_fraction chain_ms nmse max_abs_err kind`
+		limit_ms limit_by limit_fraction link_fraction chain_ms nmse max_abs_err
+		model_error_fraction kind`
 	if diff := cmp.Diff(strings.Fields(schema), columns()); diff != "" {
 		t.Errorf("columns (-want +got):\n%s", diff)
 	}

@@ -101,5 +101,13 @@ func (e *OutOfMemoryError) Breakdown() string {
 	return strings.Join(parts, "; ")
 }
 
-// size writes n bytes for people; nothing here is ever negative but a rounding error.
-func size(n int64) string { return humanize.IBytes(uint64(max(n, 0))) }
+// size writes n bytes for people, with a tenth of the unit: a limit of 23.5 GiB is not one
+// of 24. Nothing here is ever negative but a rounding error.
+func size(n int64) string {
+	for i, unit := range []string{"GiB", "MiB", "KiB"} {
+		if one := float64(int64(1) << (30 - 10*i)); float64(n) >= one {
+			return humanize.FtoaWithDigits(float64(n)/one, 1) + " " + unit
+		}
+	}
+	return fmt.Sprintf("%d B", max(n, 0))
+}

@@ -107,7 +107,7 @@ func TestOutOfMemoryErrorTellsAll(t *testing.T) {
 			{Size: 94 << 30, Budget: 94 << 30},
 		},
 	})
-	const want = "vk: out of memory: pool block 3 needs 1.0 GiB, 512 MiB are free " +
+	const want = "vk: out of memory: pool block 3 needs 1 GiB, 512 MiB are free " +
 		"(limit 24 GiB; heap 0: device, 80 GiB, budget 79 GiB, used 23 GiB; " +
 		"heap 1: host, 94 GiB, budget 94 GiB, used 0 B)"
 	if got := err.Error(); got != want {

@@ -9,13 +9,12 @@
 //	UFM_PEER_TORCH   a program that takes --experts --modes --tokens --topk --dtype …
 //	UFM_PEER_GGML    a program that takes TYPE D_MODEL D_HIDDEN EXPERTS TOP_K TOKENS
 //
-// Both print JSON lines with ms_step. They run one after the other, on the same device.
+// Both print JSON lines with ms_step. They run one after the other, on the same device. What
+// they print is kept in FOLDER/peers.jsonl, with the number of its row from 0.
 package main
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -27,6 +26,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 
 	"ufm/bench"
+	"ufm/bench/sweep"
 )
 
 func main() {
@@ -40,41 +40,65 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, w io.Writer, folder string) error {
-	rows, err := readRows(filepath.Join(folder, "rows.jsonl"))
+func run(ctx context.Context, w io.Writer, folder string) (err error) {
+	cases, err := readCases(folder)
 	if err != nil {
 		return err
 	}
+	record, err := os.Create(filepath.Join(folder, recordFile))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, record.Close()) }()
 	t := table.NewWriter()
 	t.SetStyle(table.StyleLight)
 	t.Style().Format.Header = text.FormatDefault
 	t.AppendHeader(table.Row{"case", "limit ms", "PyTorch ms", "ggml ms", "UFM ms", "of limit", "best peer / UFM"})
-	for _, r := range rows {
-		torch, ggml := ask(ctx, torchPeer, r), ask(ctx, ggmlPeer, r)
-		t.AppendRow(table.Row{caseOf(r), r.Show("limit_ms"), torch, ggml, r.Show("step_ms_median"),
-			r.Show("limit_fraction"), ratio(r, torch, ggml)})
+	for i, c := range cases {
+		torch, ggml := torchPeer.ask(ctx, c), ggmlPeer.ask(ctx, c)
+		for _, a := range []answer{torch, ggml} {
+			if err := a.record(record, i); err != nil {
+				return err
+			}
+		}
+		t.AppendRow(table.Row{caseOf(c.Row), c.Show("limit_ms"), torch, ggml, c.Show("step_ms_median"),
+			c.Show("limit_fraction"), ratio(c.Row, torch, ggml)})
 	}
 	_, err = fmt.Fprintln(w, t.Render())
 	return err
 }
 
-// readRows reads the rows of a folder; a line that is no row names itself.
-func readRows(file string) (rows []bench.Row, err error) {
+// testCase is a measured row, with the device memory that it was allowed.
+type testCase struct {
+	bench.Row
+	memoryLimit int64 // 0: all
+}
+
+// readCases reads the rows of a folder. Where there is no plan, no limit is known.
+func readCases(folder string) (cases []testCase, err error) {
+	file := filepath.Join(folder, sweep.RowsFile)
 	f, err := os.Open(file)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, 1<<20)
-	for n := 1; lines.Scan(); n++ {
-		var r bench.Row
-		if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
-			return nil, fmt.Errorf("%s: line %d: %w", file, n, err)
-		}
-		rows = append(rows, r)
+	rows, err := bench.ReadRows(f, file)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return nil, err
 	}
-	return rows, lines.Err()
+	plan, _, _, err := sweep.Open(folder)
+	if err != nil {
+		return nil, err
+	}
+	for i, r := range rows {
+		c := testCase{Row: r}
+		if i < len(plan.Cells) && plan.Cells[i].VRAMLimit != "" {
+			if c.memoryLimit, err = bench.ParseSize(plan.Cells[i].VRAMLimit); err != nil {
+				return nil, err
+			}
+		}
+		cases = append(cases, c)
+	}
+	return cases, nil
 }
 
 func caseOf(r bench.Row) string {
@@ -99,6 +123,9 @@ func ratio(r bench.Row, answers ...answer) string {
 	}
 	return fmt.Sprintf("%.2f", best / *r.StepMsMedian)
 }
+
+// recordFile keeps what peers said, as they said it.
+const recordFile = "peers.jsonl"
 
 // peerLimit ends a peer that hangs.
 const peerLimit = 5 * time.Minute

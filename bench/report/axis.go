@@ -8,17 +8,22 @@ import (
 	"gonum.org/v1/plot"
 )
 
-func logX(p *plot.Plot) { p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, logTicks{} }
-func logY(p *plot.Plot) { p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, logTicks{} }
+func (c *chart) logX() { c.X.Scale, c.X.Tick.Marker = plot.LogScale{}, logTicks{} }
+func (c *chart) logY() { c.Y.Scale, c.Y.Tick.Marker = plot.LogScale{}, logTicks{} }
 
 // logTicks name 1, 2 and 5 of each decade, so that an axis shorter than one has names,
-// too; over many decades only the 1.
+// too; over many decades only the 1, on less than one all. A short piece of an axis has
+// the plain ones.
 type logTicks struct{}
 
 // Ticks are those between two values.
 func (logTicks) Ticks(least, most float64) []plot.Tick {
+	decades := math.Log10(most / least)
+	if decades < 0.5 {
+		return plainTicks{}.Ticks(least, most)
+	}
 	var ticks []plot.Tick
-	many := math.Log10(most/least) > 3
+	many, few := decades > 3, decades < 0.8
 	for exponent := math.Floor(math.Log10(least)); math.Pow(10, exponent) <= most; exponent++ {
 		for digit := 1.0; digit < 10; digit++ {
 			v := digit * math.Pow(10, exponent)
@@ -26,7 +31,7 @@ func (logTicks) Ticks(least, most float64) []plot.Tick {
 				continue
 			}
 			tick := plot.Tick{Value: v}
-			if digit == 1 || !many && (digit == 2 || digit == 5) {
+			if digit == 1 || few || !many && (digit == 2 || digit == 5) {
 				tick.Label = tickLabel(v)
 			}
 			ticks = append(ticks, tick)
@@ -56,23 +61,18 @@ func tickLabel(v float64) string {
 	return strconv.FormatFloat(v, 'g', 3, 64)
 }
 
-// widen gives logarithmic axes a length. A single value has none, and the library's
-// way to give it one leads below 0, where there are no logarithms.
-func widen(p *plot.Plot) {
-	for _, a := range []*plot.Axis{&p.X, &p.Y} {
-		if _, logarithmic := a.Scale.(plot.LogScale); logarithmic && a.Max <= a.Min*1.0001 {
+// widen gives logarithmic axes a length, and a little room around what is drawn. A single
+// value has no length, and the library's way to give it one leads below 0, where there
+// are no logarithms.
+func (c *chart) widen() {
+	for _, a := range []*plot.Axis{&c.X, &c.Y} {
+		if _, logarithmic := a.Scale.(plot.LogScale); !logarithmic {
+			continue
+		}
+		if a.Max <= a.Min*1.0001 {
 			a.Min, a.Max = a.Min/2, a.Max*2
 		}
+		room := math.Pow(a.Max/a.Min, 0.04)
+		a.Min, a.Max = a.Min/room, a.Max*room
 	}
-}
-
-// makeRoom raises an axis for a legend of so many lines at the top of the plot.
-func makeRoom(a *plot.Axis, lines int) {
-	part := min(0.6, 0.03+0.065*float64(lines))
-	if _, logarithmic := a.Scale.(plot.LogScale); logarithmic {
-		a.Min = a.Min / 1.1
-		a.Max = a.Min * math.Pow(a.Max*1.1/a.Min, 1/(1-part))
-		return
-	}
-	a.Max = a.Min + (a.Max-a.Min)/(1-part)
 }

@@ -26,8 +26,10 @@ func newFolder(t *testing.T, presets ...string) string {
 		RunID: "20260102T030405-0abc", Started: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
 		Machine: sweep.Machine{
 			Backend: "vulkan", Device: moe.Device{Name: "Card 7", Driver: "580.1", MemBytes: 141 << 30},
-			Ceilings: hardware.Ceilings{ReadGBs: 4567.8, LinkGBs: 54.3, F32TFlops: 55.5},
-			Cards:    []sweep.Card{{Name: "Card 7", LinkGen: new(5), PowerW: new(77.7)}},
+			Ceilings: hardware.Ceilings{
+				ReadGBs: 4567.8, LinkGBs: 54.3, F32TFlops: 55.5, Timing: &hardware.Timing{Copies: hardware.ByQueues},
+			},
+			Cards: []sweep.Card{{Name: "Card 7", LinkGen: new(5), PowerW: new(77.7)}},
 		},
 	}
 	rng := rand.New(rand.NewPCG(1, 1))
@@ -72,7 +74,13 @@ func newRow(rng *rand.Rand, c sweep.Cell) bench.Row {
 		Layers: c.Layers, Experts: c.Experts, DModel: c.DModel, DHidden: c.DHidden, TopK: c.TopK,
 		Form: c.Form, DType: c.DType, Routing: c.Routing, Tokens: c.Tokens, Seed: c.Seed,
 		Phase: "prefill", BankBytes: bank, BudgetBytes: bank / (1 + rng.Int64N(20)),
-		Slots: 1 + rng.IntN(c.Experts), Kind: "measured",
+		Slots: 1 + rng.IntN(c.Experts), Kind: bench.Measured,
+	}
+	if c.Preset == "policy" || c.Preset == "routing" {
+		r.BudgetBytes = bank / 5
+	}
+	if c.Mode == "baseline" {
+		r.Slots = c.Layers * c.Experts
 	}
 	if c.Mode == "ufm" {
 		r.Policy = &c.Policy
@@ -82,6 +90,7 @@ func newRow(rng *rand.Rand, c sweep.Cell) bench.Row {
 		return r
 	}
 	r.StepMsMedian, r.StepMsP10, r.StepMsP90 = new(ms), new(ms*0.9), new(ms*1.2)
+	r.StepMsMean = new(ms * 1.01)
 	r.TokensPerS = new(float64(c.Tokens) * 1000 / ms)
 	r.Hits, r.Misses, r.Uploads = new(rng.Int64N(1e6)), new(misses), new(misses)
 	r.BeladyUploads = new(rng.Int64N(misses))

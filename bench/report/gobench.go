@@ -24,6 +24,9 @@ func WriteGoBench(w io.Writer, dirs ...string) error {
 	return nil
 }
 
+// maxGoBench is how many steps of a row are written, evenly spread: enough for benchstat.
+const maxGoBench = 50
+
 func writeGoBench(w io.Writer, r results) error {
 	b := bufio.NewWriter(w)
 	m := r.env.Machine
@@ -38,7 +41,8 @@ func writeGoBench(w io.Writer, r results) error {
 		if steps == nil {
 			steps = []float64{*row.StepMsMedian}
 		}
-		for _, ms := range steps {
+		for i := range min(len(steps), maxGoBench) {
+			ms := steps[i*len(steps)/min(len(steps), maxGoBench)]
 			fmt.Fprintf(b, "%s 1 %.0f ns/op %.6g tok/s\n", name, ms*1e6, float64(row.Tokens)*1000/ms)
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"strings"
 	"time"
 
-	"ufm/bench"
 	"ufm/bench/sweep"
 )
 
@@ -13,7 +12,8 @@ import (
 type page struct {
 	RunID       string
 	Environment []pair
-	Missing     int // cells without a row
+	Missing     int  // cells without a row
+	Modeled     bool // there are predictions
 	Sections    []section
 }
 
@@ -29,6 +29,7 @@ type section struct {
 	Sentences []string // what happened to each row, and what would help
 	Figures   []figure
 	Published []publishedPoint
+	Modeled   [][]string // lines of the table of predictions
 }
 
 // asked and answered are the columns that a table shows where they vary, and where a
@@ -39,7 +40,7 @@ var (
 		"tokens", "seed", "phase", "policy", "bank_bytes", "budget_bytes", "slots",
 	}
 	answered = []string{
-		"status", "tokens_per_s", "step_ms_median", "step_ms_p10", "step_ms_p90", "limit_ms",
+		"status", "tokens_per_s", "step_ms_median", "step_ms_p10", "step_ms_p90", "step_ms_mean", "limit_ms",
 		"limit_by", "limit_fraction", "chain_ms", "hits", "misses", "uploads", "belady_uploads",
 		"compute_ms", "upload_ms", "stall_ms", "link_fraction", "peak_device_bytes", "nvml_bytes",
 		"steps", "nmse",
@@ -49,7 +50,7 @@ var (
 func newPage(r results, figures []figure) page {
 	p := page{
 		RunID: r.env.RunID, Environment: environment(r.env),
-		Missing: len(r.plan.Cells) - len(r.rows),
+		Missing: len(r.plan.Cells) - len(r.rows), Modeled: r.modeled != nil,
 	}
 	for _, g := range r.groups() {
 		s := newSection(g, r.env.Machine.Device.Unified)
@@ -90,9 +91,27 @@ func newSection(g group, unified bool) section {
 		s.Rows = append(s.Rows, cells)
 	}
 	for i, name := range g.names(g.rows) {
-		s.Sentences = append(s.Sentences, sentence(name, g.rows[i], unified))
+		s.Sentences = append(s.Sentences, g.sentence(name, g.rows[i], unified))
 	}
+	s.Modeled = g.predictions()
 	return s
+}
+
+// predictions are the lines of the table that sets modeled rows beside measured ones.
+// Cells without figures have nothing to be compared with.
+func (g group) predictions() (lines [][]string) {
+	names := g.names(g.rows)
+	for i, m := range g.modeled {
+		r := g.rows[i]
+		if r.StepMsMedian == nil {
+			continue
+		}
+		lines = append(lines, []string{
+			names[i], r.Show("step_ms_median"), m.Show("step_ms_median"), m.Show("model_error_fraction"),
+			r.Show("uploads"), m.Show("uploads"), m.Show("error"),
+		})
+	}
+	return lines
 }
 
 // known tells whether any row has a figure in a column.
@@ -103,16 +122,6 @@ func (g group) known(column string) bool {
 		}
 	}
 	return false
-}
-
-// sentence is what happened to a row and what would help it; name takes the place of the
-// mode, with which bench begins.
-func sentence(name string, r bench.Row, unified bool) string {
-	lines := []string{strings.Replace(r.Sentence(), r.Mode, name, 1)}
-	if r.Mode == "ufm" {
-		lines = append(lines, r.Advice(unified)...)
-	}
-	return strings.Join(lines, ". ") + "."
 }
 
 // environment is told from environment.json alone.

@@ -1,17 +1,12 @@
 package report
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
 	"math"
 	"os"
 	"path/filepath"
-	"slices"
 
-	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
-	"gonum.org/v1/plot/vg"
 
 	"ufm/bench"
 )
@@ -25,26 +20,24 @@ type figure struct {
 	inPreset string
 }
 
-// drawing makes a group's plot; nil where the group has nothing to show in it.
+// drawing makes a group's chart; nil where the group has nothing to show in it.
 type drawing struct {
 	name, title string
-	draw        func(g group, t theme, title string) (*plot.Plot, error)
+	draw        func(g group, t theme, title string) (*chart, error)
 }
 
 var drawings = []drawing{
 	{"throughput", "Throughput against the number of experts", drawThroughput},
+	{"layers", "Throughput against the number of layers", drawLayers},
 	{"memory", "Peak device memory against the size of the bank", drawMemory},
 	{"roofline", "Each step against the least time that the ceilings allow", drawRoofline},
 	{"hits", "Hit rate against the budget, with Belady's bound", drawHits},
+	{"choices", "Hit rate, with Belady's bound", drawChoices},
 	{"budget", "Throughput against the budget", drawBudget},
 	{"tokens", "Throughput against the tokens of a step", drawTokens},
 	{"time", "Where a step's time goes", drawTime},
+	{"prediction", "Prediction (modeled) against measurement", drawPrediction},
 }
-
-const (
-	plotWidth  = 6.4 * vg.Inch
-	plotHeight = 4.2 * vg.Inch
-)
 
 // draw makes all plots of a folder and writes them to its folder plots.
 func (r results) draw() (all []figure, err error) {
@@ -56,14 +49,14 @@ func (r results) draw() (all []figure, err error) {
 		for _, d := range drawings {
 			f := figure{Name: g.preset + "-" + d.name, Title: d.title, inPreset: g.preset}
 			for t, to := range map[*theme]*[]byte{&light: &f.Light, &dark: &f.Dark} {
-				p, err := d.draw(g, *t, d.title)
+				c, err := d.draw(g, *t, d.title)
 				if err != nil {
 					return nil, fmt.Errorf("report: plot %s: %w", f.Name, err)
 				}
-				if p == nil {
+				if c == nil {
 					continue
 				}
-				if *to, err = save(p, filepath.Join(dir, f.Name+t.name), t == &light); err != nil {
+				if *to, err = c.save(filepath.Join(dir, f.Name+t.name), t == &light); err != nil {
 					return nil, fmt.Errorf("report: plot %s: %w", f.Name, err)
 				}
 			}
@@ -75,53 +68,35 @@ func (r results) draw() (all []figure, err error) {
 	return all, nil
 }
 
-// save writes a plot as SVG, and as PNG if asked to, and returns the SVG.
-func save(p *plot.Plot, path string, png bool) ([]byte, error) {
-	kinds := []string{"svg"}
-	if png {
-		kinds = append(kinds, "png")
-	}
-	var svg []byte
-	for _, kind := range kinds {
-		w, err := p.WriterTo(plotWidth, plotHeight, kind)
-		if err != nil {
-			return nil, err
-		}
-		var b bytes.Buffer
-		_, err = w.WriteTo(&b)
-		if kind == "svg" {
-			svg = b.Bytes()
-		}
-		if err := errors.Join(err, os.WriteFile(path+"."+kind, b.Bytes(), 0o644)); err != nil {
-			return nil, err
+// lined is a chart with lines, or nil if there are none or too many to tell apart, or if
+// most are single points: of cells that differ in more than the axis.
+func lined(c *chart, all []series) (*chart, error) {
+	points := 0
+	for _, s := range all {
+		if s.points[0].X == s.points[len(s.points)-1].X {
+			points++
 		}
 	}
-	return svg, nil
-}
-
-// lined is a plot of lines, or nil if there are none or too many to tell apart.
-func lined(t theme, p *plot.Plot, all []series) (*plot.Plot, error) {
-	if len(all) == 0 || len(all) > maxSeries {
+	if len(all) == 0 || len(all) > maxSeries || len(all) > 2 && 2*points > len(all) {
 		return nil, nil
 	}
-	err := t.draw(p, all)
-	widen(p)
-	makeRoom(&p.Y, len(all))
-	return p, err
+	err := c.lines(all)
+	c.widen()
+	return c, err
 }
 
 // drawThroughput has the published series beside ours, where the shapes are the same.
-func drawThroughput(g group, t theme, title string) (*plot.Plot, error) {
+func drawThroughput(g group, t theme, title string) (*chart, error) {
 	if !g.varies("experts") {
 		return nil, nil
 	}
-	p := newPlot(t, title, "experts", "tokens/s")
-	logY(p)
+	c := newChart(t, title, "experts", "tokens/s")
+	c.logY()
 	all := g.lines("experts", column("tokens_per_s"))
 	if g.isPublished() {
 		all = append(all, publishedSeries()...)
 	}
-	return lined(t, p, all)
+	return lined(c, all)
 }
 
 // publishedSeries are dashed: another program on another card.
@@ -141,70 +116,83 @@ func publishedSeries() []series {
 	return all
 }
 
-func drawMemory(g group, t theme, title string) (*plot.Plot, error) {
-	if !g.varies("bank_bytes") {
+func drawLayers(g group, t theme, title string) (*chart, error) {
+	if g.varies("experts") || !g.varies("layers") {
 		return nil, nil
 	}
-	unit, scale := "MiB", 1<<20
-	if g.rows[len(g.rows)-1].BankBytes > 2<<30 {
-		unit, scale = "GiB", 1<<30
-	}
-	p := newPlot(t, title, "bank, "+unit, "peak device memory, "+unit)
-	all := g.lines("bank_bytes", column("peak_device_bytes"))
-	for _, s := range all {
-		for i := range s.points {
-			s.points[i].X /= float64(scale)
-			s.points[i].Y /= float64(scale)
-		}
-	}
-	p.Y.Min = 0
-	return lined(t, p, all)
+	c := newChart(t, title, "layers", "tokens/s")
+	c.logY()
+	return lined(c, g.lines("layers", column("tokens_per_s")))
 }
 
 // drawRoofline puts each row where its limit and its time are; the diagonal is reached
 // by what nothing could make faster.
-func drawRoofline(g group, t theme, title string) (*plot.Plot, error) {
-	p := newPlot(t, title, "limit, ms a step", "measured, ms a step")
-	logX(p)
-	logY(p)
+func drawRoofline(g group, t theme, title string) (*chart, error) {
+	return scattered(newChart(t, title, "limit, ms a step", "measured, ms a step"), g.rows,
+		"limit reached", func(r bench.Row) (at plotter.XY, label string, ok bool) {
+			if r.LimitMs == nil || *r.LimitMs <= 0 {
+				return at, "", false
+			}
+			return plotter.XY{X: *r.LimitMs, Y: stepMs(r)}, r.Mode + ", limit set by " + *r.LimitBy, true
+		})
+}
+
+// drawPrediction puts each row where it was measured and where the simulator's clock has
+// it; on the diagonal they agree.
+func drawPrediction(g group, t theme, title string) (*chart, error) {
+	modeled := map[int]bench.Row{}
+	for i, r := range g.modeled {
+		if r.Status == bench.StatusOK {
+			modeled[i] = r
+		}
+	}
+	i := -1
+	return scattered(newChart(t, title, "measured, ms a step", "modeled, ms a step"), g.rows,
+		"modeled = measured", func(r bench.Row) (at plotter.XY, label string, ok bool) {
+			i++
+			m, ok := modeled[i]
+			if !ok {
+				return at, "", false
+			}
+			return plotter.XY{X: *r.StepMsMedian, Y: *m.StepMsMedian}, r.Mode, true
+		})
+}
+
+// scattered is a chart of rows on two logarithmic axes with their diagonal; nil without
+// rows. Modes keep their colours; labels have a shape each.
+func scattered(
+	c *chart, rows []bench.Row, diagonal string, place func(bench.Row) (plotter.XY, string, bool),
+) (*chart, error) {
+	c.logX()
+	c.logY()
+	var labels []string
+	points, colours := map[string]plotter.XYs{}, map[string]int{}
 	least, most := math.Inf(1), 0.0
-	var all []series
-	for _, r := range g.rows {
-		if r.LimitMs == nil || *r.LimitMs <= 0 {
+	for _, r := range rows {
+		at, label, ok := place(r)
+		if !ok {
 			continue
 		}
-		label := r.Mode + ", bound by " + *r.LimitBy
-		i := slices.IndexFunc(all, func(s series) bool { return s.label == label })
-		if i < 0 {
-			i = len(all)
-			all = append(all, series{label: label, colour: i})
+		if points[label] == nil {
+			labels = append(labels, label)
+			colours[label] = modeColours[r.Mode]
 		}
-		all[i].points = append(all[i].points, plotter.XY{X: *r.LimitMs, Y: *r.StepMsMedian})
-		least, most = min(least, *r.LimitMs), max(most, *r.StepMsMedian, *r.LimitMs)
+		points[label] = append(points[label], at)
+		least, most = min(least, at.X, at.Y), max(most, at.X, at.Y)
 	}
-	if len(all) == 0 {
+	if len(labels) == 0 {
 		return nil, nil
 	}
-	for i, s := range all {
-		points, err := plotter.NewScatter(s.points)
-		if err != nil {
-			return nil, err
-		}
-		points.Color, points.Shape, points.Radius = t.colour(s.colour), shapes[i%len(shapes)], vg.Points(3.5)
-		p.Add(points)
-		p.Legend.Add(s.label, points)
-	}
-	diagonal, err := plotter.NewLine(plotter.XYs{{X: least, Y: least}, {X: most, Y: most}})
-	if err != nil {
+	if err := c.line(diagonal, false, plotter.XY{X: least, Y: least}, plotter.XY{X: most, Y: most}); err != nil {
 		return nil, err
 	}
-	diagonal.Color = t.fore
-	p.Add(diagonal)
-	p.Legend.Add("limit reached", diagonal)
-	p.Legend.Left = true
-	widen(p)
-	makeRoom(&p.Y, len(all)+1)
-	return p, nil
+	for i, label := range labels {
+		if err := c.points(label, points[label], colours[label], shapes[i%len(shapes)]); err != nil {
+			return nil, err
+		}
+	}
+	c.widen()
+	return c, nil
 }
 
 // paged are the rows whose pool had a choice.
@@ -218,18 +206,18 @@ func (g group) paged() group {
 	return paged
 }
 
-func drawHits(g group, t theme, title string) (*plot.Plot, error) {
+func drawHits(g group, t theme, title string) (*chart, error) {
 	paged := g.paged()
 	if len(paged.rows) == 0 || g.varies("bank_bytes") || !paged.varies("budget_bytes") {
 		return nil, nil
 	}
-	p := newPlot(t, title, "slots", "hits of accesses, %")
+	c := newChart(t, title, "slots", "hits of accesses, %")
 	all := paged.lines("slots", func(r bench.Row) (float64, bool) { return hitRate(r, r.Misses) })
 	for _, s := range paged.lines("slots", func(r bench.Row) (float64, bool) { return hitRate(r, r.BeladyUploads) }) {
 		s.label, s.dashed, s.colour = "belady, on what "+s.label+" was asked", true, len(modeColours)+s.colour
 		all = append(all, s)
 	}
-	return lined(t, p, all)
+	return lined(c, all)
 }
 
 // hitRate is the percentage that is left of the accesses without some misses.
@@ -240,19 +228,19 @@ func hitRate(r bench.Row, misses *int64) (float64, bool) {
 	return 100 * (1 - float64(*misses)/float64(*r.Hits+*r.Misses)), true
 }
 
-func drawBudget(g group, t theme, title string) (*plot.Plot, error) {
+func drawBudget(g group, t theme, title string) (*chart, error) {
 	paged := g.paged()
 	if len(paged.rows) == 0 || g.varies("bank_bytes") || !paged.varies("budget_bytes") {
 		return nil, nil
 	}
-	p := newPlot(t, title, "slots", "tokens/s")
-	logY(p)
+	c := newChart(t, title, "slots", "tokens/s")
+	c.logY()
 	all := paged.lines("slots", column("tokens_per_s"))
 	for _, s := range paged.lines("slots", limitSpeed) {
 		s.label, s.dashed, s.colour = "limit of "+s.label, true, len(modeColours)+s.colour
 		all = append(all, s)
 	}
-	return lined(t, p, all)
+	return lined(c, all)
 }
 
 // limitSpeed is what the best policy could reach at the measured ceilings.
@@ -263,13 +251,12 @@ func limitSpeed(r bench.Row) (float64, bool) {
 	return float64(r.Tokens) * 1000 / *r.LimitMs, true
 }
 
-func drawTokens(g group, t theme, title string) (*plot.Plot, error) {
+func drawTokens(g group, t theme, title string) (*chart, error) {
 	if !g.varies("tokens") {
 		return nil, nil
 	}
-	p := newPlot(t, title, "tokens of a step", "tokens/s")
-	logX(p)
-	logY(p)
-	p.Legend.Left = true
-	return lined(t, p, g.lines("tokens", column("tokens_per_s")))
+	c := newChart(t, title, "tokens of a step", "tokens/s")
+	c.logX()
+	c.logY()
+	return lined(c, g.lines("tokens", column("tokens_per_s")))
 }

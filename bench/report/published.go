@@ -1,5 +1,7 @@
 package report
 
+import "fmt"
+
 // publishedPoint is one size of the published benchmark on an RTX 4090, in tokens a
 // second: "UFM: running a routed model larger than VRAM on a single consumer GPU",
 // v0.1.1, proof drop #1. Its peaks of device memory were not published as numbers.
@@ -13,6 +15,18 @@ var published = []publishedPoint{
 	{Experts: 144, Resident: 14374, Naive: 58, UFM: 50},
 	{Experts: 192, Resident: 0, Naive: 43, UFM: 37},
 }
+
+// What was published of memory.
+const (
+	publishedBudget = 16 << 30 // for experts
+	publishedLimit  = 47 << 29 // 23.5 GiB in all
+)
+
+// Bank is the size of all experts for people.
+func (p publishedPoint) Bank() string { return fmt.Sprintf("%g GiB", p.bankGiB()) }
+
+// bankGiB is the size of all experts: an eighth of a GiB each in float32.
+func (p publishedPoint) bankGiB() float64 { return float64(p.Experts) / 8 }
 
 // isPublished tells whether a group is the published sweep, so that the published
 // series belong beside it.

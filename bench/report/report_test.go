@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -21,14 +22,27 @@ var (
 	// published figures, and the paths of plots.
 	apart = regexp.MustCompile(`(?sm)<dl class="environment">.*?</dl>|<p class="about">.*?</p>|` +
 		`<p class="soft">Published.*?</p>|<table class="published">.*?</table>|` +
-		`\| environment \|.*?\n\n?(?:## )|^\| (?:96|144|192) \| [^|\n]* \| [^|\n]* \| [^|\n]* \|$|!\[[^\n]*|Published for[^\n]*|` +
-		`\| experts \| resident [^\n]*`)
+		`\| environment \|.*?\n\n?(?:## )|^\| (?:96|144|192) \| [^|\n]* \| [^|\n]* \| [^|\n]* \| [^|\n]* \|$|!\[[^\n]*|Published for[^\n]*|` +
+		`\| experts \| bank \| resident [^\n]*`)
+	// The one place where modeled figures stand, beside measured ones.
+	predictions     = regexp.MustCompile(`(?s)<table class="modeled">.*?</table>|\| cell \| measured.*?\n\n`)
 	wordsWithDigits = strings.NewReplacer("16-bit", "", "step ms p10", "", "step ms p90", "")
 )
 
-// invented are the numbers of a report that no row has.
-func invented(text string, rows []bench.Row, about []string) []string {
+// invented are the numbers of a report that no measured row has and, in predictions, no
+// modeled one.
+func invented(text string, r results, about []string) []string {
 	known := map[string]bool{}
+	learn(known, r.rows)
+	wrong := strangers(predictions.ReplaceAllString(text, " "), known, about)
+	learn(known, r.modeled)
+	for _, part := range predictions.FindAllString(text, -1) {
+		wrong = append(wrong, strangers(part, known, about)...)
+	}
+	return wrong
+}
+
+func learn(known map[string]bool, rows []bench.Row) {
 	for _, r := range rows {
 		for _, c := range bench.Columns() {
 			for _, n := range numberPattern.FindAllString(r.Show(c), -1) {
@@ -36,6 +50,10 @@ func invented(text string, rows []bench.Row, about []string) []string {
 			}
 		}
 	}
+}
+
+// strangers are the numbers of a text that are not known.
+func strangers(text string, known map[string]bool, about []string) []string {
 	text = apart.ReplaceAllString(text, " ")
 	text = html.UnescapeString(tagPattern.ReplaceAllString(text, " "))
 	for _, a := range about {
@@ -56,6 +74,7 @@ func TestEveryNumberIsARows(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.model()
 	texts, err := r.texts([]figure{{Name: "seed-memory", Title: "a plot", inPreset: "seed"}})
 	if err != nil {
 		t.Fatal(err)
@@ -66,28 +85,74 @@ func TestEveryNumberIsARows(t *testing.T) {
 	}
 	for _, name := range []string{HTMLFile, MarkdownFile} {
 		text := texts[name]
-		if wrong := invented(string(text), r.rows, about); len(wrong) > 0 {
+		if wrong := invented(string(text), r, about); len(wrong) > 0 {
 			t.Errorf("%s: no row has %.20q", name, wrong)
 		}
 		if n := strings.Count(string(text), r.rows[0].Show("tokens_per_s")); n < 2 {
 			t.Errorf("%s: the first row's speed stands there %d times, want it in words and in the table", name, n)
 		}
 		doctored := strings.Replace(string(text), r.rows[0].Show("tokens_per_s"), "987,654.3", 1)
-		if wrong := invented(doctored, r.rows, about); len(wrong) != 1 || wrong[0] != "987,654.3" {
+		if wrong := invented(doctored, r, about); len(wrong) != 1 || wrong[0] != "987,654.3" {
 			t.Errorf("%s: the check finds %q in a doctored report", name, wrong)
 		}
+		// A modeled figure among the measured ones is one of them.
+		i := slices.IndexFunc(r.modeled, func(m bench.Row) bool { return m.Status == bench.StatusOK })
+		modeled := r.modeled[i].Show("tokens_per_s")
+		doctored = strings.Replace(string(text), r.rows[0].Show("tokens_per_s"), modeled, 1)
+		if wrong := invented(doctored, r, about); len(wrong) != 1 || wrong[0] != modeled {
+			t.Errorf("%s: the check finds %q where a modeled speed was put among measured ones", name, wrong)
+		}
+	}
+}
+
+// Modeled rows are beside the measured ones, line by line, and never among them.
+func TestModeled(t *testing.T) {
+	dir := newFolder(t, "seed")
+	if err := Write(dir); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(filepath.Join(dir, ModeledFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	modeled, err := bench.ReadRows(f, ModeledFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := load(dir)
+	if err != nil || len(modeled) != len(r.rows) {
+		t.Fatalf("%d modeled rows for %d measured ones (%v)", len(modeled), len(r.rows), err)
+	}
+	for i, m := range modeled {
+		row := r.rows[i]
+		if m.Kind != bench.Modeled || m.Mode != row.Mode || m.Experts != row.Experts {
+			t.Errorf("line %d: %s %s with %d experts beside %s with %d",
+				i+1, m.Kind, m.Mode, m.Experts, row.Mode, row.Experts)
+		}
+		predictable := row.Status == bench.StatusOK && row.Mode != "naive"
+		if predictable != (m.StepMsMedian != nil) || predictable == (m.Error != nil) {
+			t.Errorf("line %d, %s: step %s ms, error %s", i+1, m.Mode, m.Show("step_ms_median"), m.Show("error"))
+		}
+		if predictable && *m.ModelErrorFraction != *m.StepMsMedian / *row.StepMsMedian - 1 {
+			t.Errorf("line %d: error %g", i+1, *m.ModelErrorFraction)
+		}
+	}
+	writeRows(t, dir, modeled)
+	if err := Write(dir); err == nil || !strings.Contains(err.Error(), "kind modeled among measured") {
+		t.Errorf("modeled rows as rows.jsonl: got %v", err)
 	}
 }
 
 // All files are there, plots are well-formed, and the page loads nothing from outside.
 func TestFiles(t *testing.T) {
-	dir := newFolder(t, "seed", "budget", "batch")
+	dir := newFolder(t, "seed", "budget", "batch", "policy", "layers")
 	if err := Write(dir); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{
-		"seed-throughput", "seed-memory", "seed-roofline", "seed-time", "budget-hits",
-		"budget-budget", "batch-tokens",
+		"seed-throughput", "seed-memory", "seed-roofline", "seed-time", "seed-prediction",
+		"budget-hits", "budget-budget", "batch-tokens", "policy-choices", "layers-layers",
 	} {
 		for _, suffix := range []string{".svg", ".png", "-dark.svg"} {
 			text, err := os.ReadFile(filepath.Join(dir, "plots", name+suffix))

@@ -15,6 +15,7 @@ type results struct {
 	plan    sweep.Plan
 	env     sweep.Environment
 	rows    []bench.Row
+	modeled []bench.Row       // what the simulator's clock says of each row; nil: not asked, or it knows too little
 	samples map[int][]float64 // times of steps by row; nil: an older folder
 }
 
@@ -39,14 +40,30 @@ func load(dir string) (r results, err error) {
 	if len(r.rows) > len(r.plan.Cells) {
 		return r, fmt.Errorf("report: %s has %d rows for %d cells", dir, len(r.rows), len(r.plan.Cells))
 	}
+	for i, row := range r.rows {
+		if row.Kind != bench.Measured {
+			return r, fmt.Errorf("report: %s: line %d: a row of kind %s among measured ones",
+				f.Name(), i+1, row.Kind)
+		}
+	}
 	r.samples, err = sweep.Samples(dir)
 	return r, err
 }
 
-// group is the rows of one preset.
+// model predicts the rows, if the ceilings that were recorded before them tell how fast
+// the device's kernels are: guesses in their place would be no prediction.
+func (r *results) model() {
+	if c := r.env.Machine.Ceilings; c.Timing != nil {
+		r.modeled = bench.Model(r.rows, c)
+	}
+}
+
+// group is the rows of one preset. The slices are side by side; modeled may be empty.
 type group struct {
-	preset string
-	rows   []bench.Row
+	preset  string
+	rows    []bench.Row
+	cells   []sweep.Cell
+	modeled []bench.Row
 }
 
 // groups are the rows by preset, in the plan's order.
@@ -59,6 +76,10 @@ func (r results) groups() []group {
 		}
 		last := &all[len(all)-1]
 		last.rows = append(last.rows, row)
+		last.cells = append(last.cells, r.plan.Cells[i])
+		if r.modeled != nil {
+			last.modeled = append(last.modeled, r.modeled[i])
+		}
 	}
 	return all
 }

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
@@ -33,6 +32,13 @@ const maxSeries = 12
 // lines are a group's values of y against x, a line for each combination of what else
 // varies. Rows without a value leave a gap.
 func (g group) lines(x string, y func(bench.Row) (float64, bool)) []series {
+	return g.linesBy(x, y, func(r bench.Row) string { return g.label(r, x) })
+}
+
+// linesBy draws a line for each label.
+func (g group) linesBy(
+	x string, y func(bench.Row) (float64, bool), labelOf func(bench.Row) string,
+) []series {
 	var all []series
 	for _, r := range g.rows {
 		at, okX := r.Float(x)
@@ -40,11 +46,11 @@ func (g group) lines(x string, y func(bench.Row) (float64, bool)) []series {
 		if !okX || !okY || value < 0 || math.IsInf(value, 0) {
 			continue
 		}
-		label := g.label(r, x)
+		label := labelOf(r)
 		i := slices.IndexFunc(all, func(s series) bool { return s.label == label })
 		if i < 0 {
 			i = len(all)
-			all = append(all, series{label: label, colour: g.colourOf(r, len(all))})
+			all = append(all, series{label: label, colour: colourOf(r, label, len(all))})
 		}
 		all[i].points = append(all[i].points, plotter.XY{X: at, Y: value})
 	}
@@ -77,8 +83,8 @@ func (g group) variesWithin(column, mode string) bool {
 }
 
 // colourOf keeps to a mode's colour where modes are all there is to tell apart.
-func (g group) colourOf(r bench.Row, i int) int {
-	if g.label(r, "") == r.Mode || g.label(r, "tokens") == r.Mode {
+func colourOf(r bench.Row, label string, i int) int {
+	if label == r.Mode {
 		return modeColours[r.Mode]
 	}
 	return i
@@ -94,21 +100,50 @@ var shapes = []draw.GlyphDrawer{
 	draw.RingGlyph{}, draw.BoxGlyph{}, draw.CrossGlyph{}, draw.PlusGlyph{},
 }
 
-// draw adds the lines to a plot.
-func (t theme) draw(p *plot.Plot, all []series) error {
+// lines adds lines to a chart.
+func (c *chart) lines(all []series) error {
 	for i, s := range all {
 		line, points, err := plotter.NewLinePoints(s.points)
 		if err != nil {
 			return err
 		}
 		line.Width = vg.Points(1.6)
-		line.Color, points.Color = t.colour(s.colour), t.colour(s.colour)
+		line.Color, points.Color = c.theme.colour(s.colour), c.theme.colour(s.colour)
 		points.Shape, points.Radius = shapes[i%len(shapes)], vg.Points(3.5)
 		if s.dashed {
-			line.Dashes = []vg.Length{vg.Points(5), vg.Points(3)}
+			line.Dashes = dashes
 		}
-		p.Add(line, points)
-		p.Legend.Add(s.label, line, points)
+		c.Add(line, points)
+		c.explain(s.label, line, points)
 	}
+	return nil
+}
+
+var dashes = []vg.Length{vg.Points(5), vg.Points(3)}
+
+// points adds one kind of marks to a chart.
+func (c *chart) points(label string, at plotter.XYs, colour int, shape draw.GlyphDrawer) error {
+	points, err := plotter.NewScatter(at)
+	if err != nil {
+		return err
+	}
+	points.Color, points.Shape, points.Radius = c.theme.colour(colour), shape, vg.Points(4)
+	c.Add(points)
+	c.explain(label, points)
+	return nil
+}
+
+// line adds a straight line that is no series: a limit.
+func (c *chart) line(label string, dashed bool, from, to plotter.XY) error {
+	line, err := plotter.NewLine(plotter.XYs{from, to})
+	if err != nil {
+		return err
+	}
+	line.Color = c.theme.fore
+	if dashed {
+		line.Dashes = dashes
+	}
+	c.Add(line)
+	c.explain(label, line)
 	return nil
 }

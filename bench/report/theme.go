@@ -42,15 +42,15 @@ var modeColours = map[string]int{"ufm": 0, "published": 1, "baseline": 2, "naive
 
 func (t theme) colour(i int) color.RGBA { return t.series[i%len(t.series)] }
 
-// newPlot is an empty plot in the colours of a theme.
-func newPlot(t theme, title, x, y string) *plot.Plot {
+// newChart is an empty chart in the colours of a theme.
+func newChart(t theme, title, x, y string) *chart {
 	p := plot.New()
 	p.BackgroundColor = t.back
-	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = title, x, y
-	p.Title.Padding = vg.Points(6)
+	p.Title.Text = title
+	p.Title.Padding = vg.Points(8)
 	for _, style := range []*draw.TextStyle{
-		&p.Title.TextStyle, &p.X.Label.TextStyle, &p.Y.Label.TextStyle,
-		&p.X.Tick.Label, &p.Y.Tick.Label, &p.Legend.TextStyle,
+		&p.Title.TextStyle, &p.X.Label.TextStyle, &p.X.Tick.Label, &p.Y.Tick.Label,
+		&p.Legend.TextStyle,
 	} {
 		style.Color = t.fore
 		style.Font = font.Font{Typeface: "Liberation", Variant: "Sans", Size: vg.Points(12)}
@@ -62,8 +62,5 @@ func newPlot(t theme, title, x, y string) *plot.Plot {
 	grid := plotter.NewGrid()
 	grid.Vertical.Color, grid.Horizontal.Color = t.grid, t.grid
 	p.Add(grid)
-	p.Legend.Top = true
-	p.Legend.Padding = vg.Points(2)
-	p.Legend.ThumbnailWidth = vg.Points(24)
-	return p
+	return &chart{Plot: p, theme: t, xName: x, yName: y, height: chartHeight}
 }

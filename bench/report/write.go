@@ -12,13 +12,16 @@ import (
 	textTemplate "text/template"
 
 	"github.com/dustin/go-humanize"
+
+	"ufm/bench"
 )
 
 // Files of a report.
 const (
 	HTMLFile     = "report.html"
 	MarkdownFile = "report.md"
-	GoBenchFile  = "bench.txt" // Go's benchmark format
+	GoBenchFile  = "bench.txt"     // Go's benchmark format
+	ModeledFile  = "modeled.jsonl" // line n is what the simulator's clock says of row n
 )
 
 //go:embed report.html.tmpl
@@ -33,6 +36,7 @@ func Write(dir string) error {
 	if err != nil {
 		return err
 	}
+	r.model()
 	figures, err := r.draw()
 	if err != nil {
 		return err
@@ -62,9 +66,17 @@ func (r results) texts(figures []figure) (map[string][]byte, error) {
 	if err := writeGoBench(&goBench, r); err != nil {
 		return nil, err
 	}
-	return map[string][]byte{
+	texts := map[string][]byte{
 		HTMLFile: html.Bytes(), MarkdownFile: markdown.Bytes(), GoBenchFile: goBench.Bytes(),
-	}, nil
+	}
+	if r.modeled != nil {
+		var lines bytes.Buffer
+		if err := bench.Write(&lines, "jsonl", r.modeled); err != nil {
+			return nil, err
+		}
+		texts[ModeledFile] = lines.Bytes()
+	}
+	return texts, nil
 }
 
 func htmlTemplate() *template.Template {
@@ -103,7 +115,8 @@ func speed(v float64) string {
 
 // numeric tells whether a cell is aligned as a number.
 func numeric(text string) bool {
-	return text == "-" || text[0] >= '0' && text[0] <= '9'
+	digits := strings.TrimPrefix(text, "-")
+	return digits == "" || digits[0] >= '0' && digits[0] <= '9'
 }
 
 func sizeOf(n int64) string { return humanize.IBytes(uint64(max(n, 0))) }

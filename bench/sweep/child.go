@@ -87,7 +87,7 @@ func (c *child) describe(ctx context.Context, b moe.Backend) error {
 		m.Details = c.opener.Details(b)
 	}
 	if c.Ceilings == nil {
-		rates, err := ceilings(ctx, b)
+		rates, err := c.measure(ctx, b)
 		if err != nil {
 			c.Note(fmt.Sprintf("no limit will be known: %v", err))
 		}
@@ -97,11 +97,21 @@ func (c *child) describe(ctx context.Context, b moe.Backend) error {
 	return nil
 }
 
-// ceilings are those kept from before, or measured now. A cache that is not there costs
-// only time.
-func ceilings(ctx context.Context, b moe.Backend) (hardware.Ceilings, error) {
+// measure gives the ceilings kept from before, or measured now. A cache that is not there costs
+// only time. On a GPU that is all of them, with its kernels' times, which predictions
+// need: seconds there, but up to a minute where the device is the host.
+func (c *child) measure(ctx context.Context, b moe.Backend) (hardware.Ceilings, error) {
 	cache, _ := hardware.DefaultCache()
-	return bench.Ceilings(ctx, b, cache)
+	rates, err := bench.Ceilings(ctx, b, cache)
+	if err != nil || rates.Timing != nil || b.Device().Unified {
+		return rates, err
+	}
+	all, err := bench.MeasureCeilings(ctx, b, cache)
+	if err == nil {
+		return all, nil
+	}
+	c.Note(fmt.Sprintf("no cell will be predicted: %v", err))
+	return rates, ctx.Err()
 }
 
 func (c *child) run(ctx context.Context, b moe.Backend) error {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strings"
 	"syscall"
 	"testing"
@@ -69,7 +70,9 @@ func end(err error) {
 }
 
 func runRole(o Options) error {
-	_, err := Run(context.Background(), o, quiet{})
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	_, err := Run(ctx, o, quiet{})
 	return err
 }
 
@@ -118,6 +121,13 @@ func (b faulty) NewRunner(cfg moe.RunConfig) (moe.Runner, error) {
 		os.Exit(0)
 	}
 	return b.Backend.NewRunner(cfg)
+}
+
+func (b faulty) Measure(ctx context.Context) (hardware.Ceilings, error) {
+	if b.faults["measure"] != "" {
+		return hardware.Ceilings{}, errors.New("measured again")
+	}
+	return b.Backend.Measure(ctx)
 }
 
 func (b faulty) NewBank(

@@ -56,6 +56,7 @@ func start(argv []string, r request) (*process, error) {
 		return nil, err
 	}
 	p.stdin, p.command.Stderr = stdin, &p.stderr
+	apart(p.command)
 	if err := p.command.Start(); err != nil {
 		return nil, fmt.Errorf("sweep: start a child: %w", err)
 	}

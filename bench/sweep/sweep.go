@@ -54,7 +54,7 @@ func Run(ctx context.Context, o Options, observer Observer) (rows []bench.Row, e
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	s := &sweep{Options: o, folder: f, observer: observer, noted: map[string]bool{}}
-	if err := s.begin(machine); err != nil {
+	if err := s.begin(ctx, machine); err != nil {
 		return nil, err
 	}
 	err = s.cells(ctx)
@@ -76,7 +76,11 @@ func Open(dir string) (plan Plan, env Environment, found bool, err error) {
 // describe asks a child about the machine: a driver that takes its process along must
 // not take the sweep.
 func describe(ctx context.Context, o Options, observer Observer) (m Machine, err error) {
-	p, err := start(o.Child, request{Backend: o.Backend, Device: o.Device})
+	r := request{Backend: o.Backend, Device: o.Device}
+	if _, env, found, err := Open(o.Dir); err == nil && found {
+		r.Ceilings = &env.Machine.Ceilings // its cells go on with those: nothing is to be measured
+	}
+	p, err := start(o.Child, r)
 	if err != nil {
 		return m, err
 	}
@@ -107,9 +111,9 @@ type sweep struct {
 }
 
 // begin checks that the folder may be gone on with, or sets up a new one.
-func (s *sweep) begin(m Machine) error {
+func (s *sweep) begin(ctx context.Context, m Machine) error {
 	version, err := thisVersion()
-	if err != nil {
+	if err = errors.Join(err, ctx.Err()); err != nil { // a signal may have ended what told the commit
 		return err
 	}
 	plan, env, found, err := Open(s.Dir)

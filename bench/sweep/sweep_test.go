@@ -162,6 +162,46 @@ func TestTwentyKills(t *testing.T) {
 	}
 }
 
+// Ctrl-C and timeout signal the whole group of processes, children too: no cell may seem to
+// have failed for that, and a resumed sweep has the rows of one that nobody disturbed.
+func TestSignalledGroup(t *testing.T) {
+	child, err := start(childArgs(), request{Backend: "cpu"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	group, err := syscall.Getpgid(child.command.Process.Pid)
+	child.kill()
+	if err != nil || group == syscall.Getpgrp() {
+		t.Fatalf("a child is in group %d, with its parent (%v)", group, err)
+	}
+	undisturbed := smallOptions(t)
+	start := time.Now()
+	want, err := Run(t.Context(), undisturbed, quiet{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	took := time.Since(start)
+	o := smallOptions(t)
+	o.Resume = true
+	for i := range 8 {
+		p := sweepProcess(t, o)
+		p.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		if err := p.Start(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(took * time.Duration(i+1) / 9)
+		_ = syscall.Kill(-p.Process.Pid, []syscall.Signal{syscall.SIGINT, syscall.SIGTERM}[i%2])
+		_ = p.Wait()
+	}
+	got, err := Run(t.Context(), o, quiet{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(outcomes(want), outcomes(got)); diff != "" {
+		t.Errorf("rows (-undisturbed +signalled):\n%s", diff)
+	}
+}
+
 // tear cuts the rows somewhere, as a kill in the middle of a write may.
 func tear(t *testing.T, dir string, rng *rand.Rand) {
 	t.Helper()
@@ -185,9 +225,15 @@ func TestInterrupted(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(o.Dir, CSVFile)); err != nil {
 		t.Error(err)
 	}
+	// What is left goes on with the ceilings of before, on a machine that has forgotten them.
 	o.Resume = true
+	o.Child = append([]string{"/usr/bin/env", faultVariable + "=measure:fail", "XDG_CACHE_HOME=" + t.TempDir()},
+		o.Child[1:]...)
 	if rows, err = Run(t.Context(), o, quiet{}); err != nil || len(rows) != len(o.Plan.Cells) {
-		t.Errorf("resumed: %d rows, %v", len(rows), err)
+		t.Fatalf("resumed: %d rows, %v", len(rows), err)
+	}
+	if last := rows[len(rows)-1]; last.LimitMs == nil {
+		t.Error("the resumed rows have no limit")
 	}
 }
 

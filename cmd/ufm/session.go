@@ -144,6 +144,9 @@ func planSlots(
 	for _, line := range plan.Lines() {
 		fmt.Fprintln(c.App.ErrWriter, "ufm:", line)
 	}
+	if note := budget.Note(m.Shape()); note != "" {
+		tell(c, note)
+	}
 	for _, line := range bench.PoolNotes(m.Shape(), plan.Slots, b.Device()) {
 		fmt.Fprintln(c.App.ErrWriter, "ufm:", line)
 	}

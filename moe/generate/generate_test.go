@@ -181,6 +181,9 @@ func TestAnswersEnd(t *testing.T) {
 				t.Errorf("got %s after %d tokens with %q, want %s after %d with %q", got.Finish,
 					len(got.OutputIDs), *got.Text, test.finish, test.tokens, test.text)
 			}
+			if d := got.Decode; (d.TokensPerS == nil) != (d.Tokens == 0) {
+				t.Errorf("%d tokens decoded at %v tokens/s, want no speed where there are none", d.Tokens, d.TokensPerS)
+			}
 		})
 	}
 }

@@ -103,6 +103,9 @@ func (m *meter) phase() Phase {
 		BytesPerToken:     ratio(float64(m.runner.Moved()-m.moved), float64(m.tokens)),
 		PrefetchPrecision: ratio(float64(s.PrefetchUsed), float64(s.Prefetches)),
 	}
+	if m.tokens == 0 {
+		p.TokensPerS = nil // none were asked for: that is no speed
+	}
 	if m.timed && m.steps > 0 {
 		p.StallMs = new(milliseconds(m.stall) / float64(m.steps))
 	}

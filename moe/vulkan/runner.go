@@ -10,6 +10,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/dustin/go-humanize"
+
 	"ufm/moe"
 	"ufm/pager"
 	"ufm/vk"
@@ -125,7 +127,8 @@ func (r *runner) openQueues() (err error) {
 func (r *runner) own(c io.Closer) { r.owned = append(r.owned, c) }
 
 func (r *runner) poolName() string {
-	return fmt.Sprintf("a pool of %d experts of %d bytes", r.place.Slots(), r.layout.Bytes)
+	n := r.place.Slots()
+	return fmt.Sprintf("a part of the pool of %d experts (%s)", n, humanize.IBytes(uint64(int64(n)*r.layout.Bytes)))
 }
 
 // Upload is called by the pager inside Request; the group's plan has the same uploads,

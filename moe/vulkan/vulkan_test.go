@@ -225,7 +225,7 @@ func TestOutOfMemory(t *testing.T) {
 	if oom.Requested <= oom.Free {
 		t.Errorf("requested %d, free %d: that fits", oom.Requested, oom.Free)
 	}
-	if !strings.Contains(oom.Error(), "limit 8.0 MiB; heap 0: ") {
+	if !strings.Contains(oom.Error(), "limit 8 MiB; heap 0: ") {
 		t.Errorf("got %q, want the limit and the heaps", oom)
 	}
 	r, err := b.NewRunner(moe.RunConfig{Shape: shape, Mode: moe.UFM, Slots: 4, MaxTokens: 4})
