@@ -7,7 +7,10 @@
 #include "common.glsl"
 
 layout(local_size_x_id = 0) in;
-layout(constant_id = 0) const uint THREADS = 128;
+layout(constant_id = 0) const uint THREADS = 256;
+layout(constant_id = 1) const uint D4 = 512; // d_model padded, in units of four
+layout(constant_id = 2) const uint TOP_K = 8;
+const uint PER = (D4 + THREADS - 1) / THREADS;
 const float EPSILON = 1e-6;
 #include "sum.glsl"
 
@@ -17,33 +20,39 @@ layout(push_constant, scalar) uniform Push {
     uint64_t weights;  // (tokens, top_k)
     uint64_t x;        // (tokens, d): what the layer was given
     uint64_t next;     // (tokens, d): the next layer's input, if chained; may be x
-    uint64_t moe;      // (tokens, d)
-    uint d4;           // d_model padded, in units of four
+    uint64_t moe;      // (tokens, d), or 0: nobody asks for it
     uint d_model;
-    uint top_k;
     uint chained;
 } pc;
 
+shared uint row[TOP_K];
+shared float weight[TOP_K];
+
 void main() {
     const uint tid = gl_LocalInvocationID.x, token = gl_WorkGroupID.x;
-    Vec4In y = Vec4In(pc.y);
-    Vec4IO x = Vec4IO(pc.x), next = Vec4IO(pc.next);
+    for (uint k = tid; k < TOP_K; k += THREADS) {
+        row[k] = UintIn(pc.position).v[token * TOP_K + k];
+        weight[k] = FloatIn(pc.weights).v[token * TOP_K + k];
+    }
+    barrier();
+    vec4 v[PER];
     float squares = 0.0;
-    for (uint d = tid; d < pc.d4; d += THREADS) {
-        vec4 v = vec4(0.0);
-        for (uint k = 0; k < pc.top_k; k++) {
-            const uint row = UintIn(pc.position).v[token * pc.top_k + k];
-            const float w = FloatIn(pc.weights).v[token * pc.top_k + k];
-            v = fma(vec4(w), y.v[row * pc.d4 + d], v);
-        }
-        Vec4Out(pc.moe).v[token * pc.d4 + d] = v;
+    [[unroll]] for (uint i = 0; i < PER; i++) {
+        const uint d = min(i * THREADS + tid, D4 - 1);
+        v[i] = vec4(0.0);
+        [[unroll]] for (uint k = 0; k < TOP_K; k++)
+            v[i] = fma(vec4(weight[k]), Vec4In(pc.y).v[row[k] * D4 + d], v[i]);
+        if (i * THREADS + tid >= D4) continue;
+        if (pc.moe != 0ul) Vec4Out(pc.moe).v[token * D4 + d] = v[i];
         if (pc.chained != 0) {
-            v += x.v[token * pc.d4 + d];
-            next.v[token * pc.d4 + d] = v;
-            squares += dot(v, v);
+            v[i] += Vec4IO(pc.x).v[token * D4 + d];
+            squares += dot(v[i], v[i]);
         }
     }
     if (pc.chained == 0) return;
     const float scale = 1.0 / sqrt(sumOfAll(squares) / float(pc.d_model) + EPSILON);
-    for (uint d = tid; d < pc.d4; d += THREADS) next.v[token * pc.d4 + d] *= scale;
+    [[unroll]] for (uint i = 0; i < PER; i++) {
+        const uint d = i * THREADS + tid;
+        if (d < D4) Vec4IO(pc.next).v[token * D4 + d] = v[i] * scale;
+    }
 }

@@ -41,3 +41,10 @@ float gelu(float x) { // tanh form: x/2 · (1 + tanh z) = x / (1 + e^(-2z))
 }
 
 float silu(float x) { return x / (1.0 + exp(-x)); }
+
+// order maps floats to integers of the same order, in which NaN has a place too: so ranks are
+// always a permutation, and what is chosen always exists.
+uint order(float v) {
+    const uint bits = v == 0.0 ? 0u : floatBitsToUint(v);
+    return (bits & 0x80000000u) != 0 ? ~bits : bits | 0x80000000u;
+}

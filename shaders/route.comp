@@ -9,6 +9,9 @@
 // A token has one row in each of its experts, so the gathered inputs, (top_k, d) of vec4 with
 // one row in use, do not depend on the choice: the first workgroups write them.
 //
+// Built for two kinds of models: with TEXT as told; else for layers alone, whose input has a
+// norm already, so that everything before the logits falls away.
+//
 // With two planes of logits the gate is followed in memory by the next layer's: the second
 // choice is a prediction, of which only the ids are kept.
 #extension GL_GOOGLE_include_directive : require
@@ -66,6 +69,7 @@ layout(buffer_reference, scalar, buffer_reference_align = 8) readonly restrict b
 layout(push_constant, scalar) uniform Push {
     uint64_t route;
     uint64_t given;  // (top_k) ids that replace the choice, or 0
+    uint64_t layer;  // (d): what a layer alone is given
     uint parts;
     uint planes;     // 1, or 2 with a prediction
     uint planned;    // write tiles: every expert is resident
@@ -80,13 +84,6 @@ shared uint key[EXPERTS];
 shared uint chosen[TOP_K];
 shared float best;
 shared bool last;
-
-// order maps floats to integers of the same order, in which NaN has a place too: so ranks are
-// always a permutation, and what is chosen always exists.
-uint order(float v) {
-    const uint bits = v == 0.0 ? 0u : floatBitsToUint(v);
-    return (bits & 0x80000000u) != 0 ? ~bits : bits | 0x80000000u;
-}
 
 // better orders by logit, ties to the lower id.
 bool better(uint a, uint ia, uint b, uint ib) { return a > b || (a == b && ia < ib); }
@@ -150,7 +147,14 @@ void plan(Route r) {
 void main() {
     const uint tid = gl_LocalInvocationID.x, group = gl_WorkGroupID.x;
     Route r = Route(pc.route);
+    const uint e0 = group * EACH;
+    vec4 gate[EACH * PER]; // asked for before all else, for it comes from far away
+    [[unroll]] for (uint i = 0; i < PER; i++)
+        [[unroll]] for (uint e = 0; e < EACH; e++)
+            gate[i * EACH + e] = Vec4In(r.gate).v[min(e0 + e, pc.planes * EXPERTS - 1) * D4
+                                                  + min(i * THREADS + tid, D4 - 1)];
     vec4 v[PER];
+#ifdef TEXT
     float squares = 0.0;
     [[unroll]] for (uint i = 0; i < PER; i++) {
         const uint d = i * THREADS + tid;
@@ -166,19 +170,20 @@ void main() {
         squares += dot(v[i], v[i]);
     }
     const float scale = 1.0 / sqrt(sumOfAll(squares) / float(pc.d_model) + pc.epsilon);
+#endif
 
-    const uint e0 = group * EACH;
     float sum[EACH];
     [[unroll]] for (uint e = 0; e < EACH; e++) sum[e] = 0.0;
     [[unroll]] for (uint i = 0; i < PER; i++) {
         const uint d = i * THREADS + tid;
         if (d < D4) {
+#ifdef TEXT
             v[i] = v[i] * scale * Vec4In(r.norm).v[d];
-            [[unroll]] for (uint e = 0; e < EACH; e++) {
-                const uint row = min(e0 + e, pc.planes * EXPERTS - 1);
-                sum[e] += dot(v[i], Vec4In(r.gate).v[row * D4 + d]);
-            }
             if (group == 0) Vec4Out(r.x).v[d] = v[i];
+#else
+            v[i] = Vec4In(pc.layer).v[d];
+#endif
+            [[unroll]] for (uint e = 0; e < EACH; e++) sum[e] += dot(v[i], gate[i * EACH + e]);
             for (uint quad = group; quad < TOP_K; quad += gl_NumWorkGroups.x)
                 [[unroll]] for (uint c = 0; c < 4; c++)
                     Vec4Out(r.gathered).v[(quad * D4 + d) * 4 + c] = vec4(v[i][c], 0.0, 0.0, 0.0);

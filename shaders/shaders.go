@@ -63,7 +63,7 @@ func Variants() []Variant {
 		plain("add_experts", "residual.comp", "EXPERTS"),
 		plain("rope", "rope.comp"), plain("attend", "attend.comp"),
 		plain("attend_one", "attend.comp", "ONE"),
-		plain("merge", "merge.comp"), plain("route", "route.comp"),
+		plain("merge", "merge.comp"), plain("route", "route.comp", "TEXT"), plain("route_layer", "route.comp"),
 		plain("gather_parts", "gather.comp", "PARTS"),
 		Variant{Name: "fragments", Source: "fragments.comp", Matrix: true})
 }

@@ -127,18 +127,20 @@ type kernels struct {
 	gate, topk, group, gather, combine *vk.Pipeline
 	gateTokens, gateExperts            int // of one gate workgroup
 	up, down                           product
+	one                                oneKernels
 	all                                []*vk.Pipeline
 }
 
 const (
 	gateThreads    = 128
 	gateExperts    = 4  // as in gate.comp
-	gatesSide      = 32 // as in gates.comp
+	gatesTokens    = 16 // as in gates.comp
+	gatesExperts   = 32 // likewise
 	manyTokens     = 64 // from which gates.comp serves
-	topkThreads    = 64
+	topkThreads    = 128
 	groupThreads   = 256
 	gatherThreads  = 128
-	combineThreads = 128
+	combineThreads = 256
 	maxTopK        = 64   // as in topk.comp
 	maxExperts     = 1024 // of a layer: five words of shared memory each
 )
@@ -156,18 +158,19 @@ func newKernels(d *vk.Device, p profile, s moe.Shape, maxTokens int) (*kernels, 
 		k.gateTokens, k.gateExperts = min(maxTokens, 4), gateExperts
 		k.gate = b.pipeline("gate", pushGate{}, gateThreads, uint32(k.gateTokens))
 	} else {
-		k.gateTokens, k.gateExperts = gatesSide, gatesSide
+		k.gateTokens, k.gateExperts = gatesTokens, gatesExperts
 		k.gate = b.pipeline("gates", pushGate{})
 	}
 	k.topk = b.pipeline("topk", pushTopK{}, topkThreads, experts)
 	k.group = b.pipeline("group", pushGroup{}, groupThreads, experts)
 	k.gather = b.pipeline(p.gatherKernel(), pushGather{}, gatherThreads)
-	k.combine = b.pipeline("combine", pushCombine{}, combineThreads)
 	l := moe.NewLayout(s)
+	k.combine = b.pipeline("combine", pushCombine{}, combineThreads, uint32(l.In/4), uint32(s.TopK))
 	k.up = product{inputs: l.In, outputs: l.Hidden, weight: l.Up, gate: l.Gate}
 	k.down = product{inputs: l.Hidden, outputs: l.In, weight: l.Down}
 	b.product(&k.up, "up_"+s.Form.String()+"_"+s.DType.String(), s, maxTokens)
 	b.product(&k.down, "down_"+s.DType.String(), s, maxTokens)
+	b.one(k, s)
 	if b.err != nil {
 		return nil, errors.Join(b.err, k.Close())
 	}

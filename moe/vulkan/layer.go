@@ -14,8 +14,8 @@ import (
 // recordRouter records everything that leads to the layer's groups: gate product,
 // top-k, grouping of rows by expert, gathering of inputs.
 func (r *runner) recordRouter(c *vk.Commands, b *moe.Batch, l int) {
-	if r.text != nil && r.text.single() {
-		r.text.recordRoute(c, b, l)
+	if r.one {
+		r.recordRoute(c, b, l)
 		return
 	}
 	s, m, k := r.cfg.Shape, r.memory, r.kernels
@@ -42,11 +42,7 @@ func (r *runner) recordRouter(c *vk.Commands, b *moe.Batch, l int) {
 		Experts: uint32(s.Experts), TopK: uint32(s.TopK), Normalize: normalize,
 	}), tokens, 1, 1)
 	c.Barrier()
-	if b.Capture != nil {
-		n := int64(4 * choices)
-		c.Copy(m.captureExperts, int64(l)*n, m.ids, 0, n)
-		c.Copy(m.captureWeights, int64(l)*n, m.weights, 0, n)
-	}
+	r.captureChoice(c, b, l)
 	quads := (choices + 3*min(s.Experts, choices)) / 4
 	plan := uint64(0)
 	if r.planned {
@@ -66,21 +62,38 @@ func (r *runner) recordRouter(c *vk.Commands, b *moe.Batch, l int) {
 	c.Barrier()
 }
 
-// recordGate records the gate product of a layer, and for the first one what brings a new
-// input to the device.
-func (r *runner) recordGate(c *vk.Commands, b *moe.Batch, l int) {
-	s, m, k := r.cfg.Shape, r.memory, r.kernels
-	in, tokens := r.layout.In, b.Tokens
-	state := int64(4 * tokens * in)
+// captureChoice keeps the choice of a layer's router, if the batch asks for it.
+func (r *runner) captureChoice(c *vk.Commands, b *moe.Batch, l int) {
+	if b.Capture == nil {
+		return
+	}
+	m, n := r.memory, int64(4*b.Tokens*r.cfg.Shape.TopK)
+	c.Copy(m.captureExperts, int64(l)*n, m.ids, 0, n)
+	c.Copy(m.captureWeights, int64(l)*n, m.weights, 0, n)
+}
+
+// recordInput records what brings a new input to the device, and keeps a layer's input if
+// the batch asks for it.
+func (r *runner) recordInput(c *vk.Commands, b *moe.Batch, l int) {
+	m, in := r.memory, r.layout.In
 	if r.newInput {
-		c.Copy(m.input, 0, m.staged, 0, int64(4*r.inputs/s.DModel*in))
+		c.Copy(m.input, 0, m.staged, 0, int64(4*r.inputs/r.cfg.Shape.DModel*in))
 		c.Barrier()
 		r.newInput = false
 	}
-	x, at := r.layerInput(b, l)
 	if b.Capture != nil {
+		x, at := r.layerInput(b, l)
+		state := int64(4 * b.Tokens * in)
 		c.Copy(m.captureInput, int64(l)*state, x, at, state)
 	}
+}
+
+// recordGate records the gate product of a layer.
+func (r *runner) recordGate(c *vk.Commands, b *moe.Batch, l int) {
+	s, m, k := r.cfg.Shape, r.memory, r.kernels
+	in, tokens := r.layout.In, b.Tokens
+	r.recordInput(c, b, l)
+	x, at := r.layerInput(b, l)
 	c.Dispatch(k.gate, pushBytes(pushGate{
 		X: x.Address() + uint64(at), Gate: m.gates.Address() + uint64(4*l*s.Experts*in),
 		Logits: m.logits.Address(),
@@ -113,12 +126,15 @@ func (r *runner) recordCombine(c *vk.Commands, b *moe.Batch, l int) {
 		chained = 1
 	}
 	x, at := r.layerInput(b, l)
+	kept := uint64(0)
+	if b.Capture != nil {
+		kept = m.moe.Address()
+	}
 	c.Barrier()
 	c.Dispatch(r.kernels.combine, pushBytes(pushCombine{
 		Y: m.y.Address(), Position: m.position.Address(), Weights: m.weights.Address(),
-		X: x.Address() + uint64(at), Next: m.x.Address(), Moe: m.moe.Address(),
-		D4: uint32(r.layout.In / 4), DModel: uint32(r.cfg.Shape.DModel),
-		TopK: uint32(r.cfg.Shape.TopK), Chained: chained,
+		X: x.Address() + uint64(at), Next: m.x.Address(), Moe: kept,
+		DModel: uint32(r.cfg.Shape.DModel), Chained: chained,
 	}), b.Tokens, 1, 1)
 	c.Barrier()
 	if b.Capture != nil {
@@ -217,10 +233,10 @@ func (r *runner) recordExperts(c *vk.Commands, accesses []pager.Access) {
 	r.recordProduct(c, down, m.hidden, m.y, first)
 }
 
-// products are those of the experts. A single token of a text has its own.
+// products are those of the experts. A single token has its own.
 func (r *runner) products() (up, down *product) {
-	if r.text != nil && r.text.single() {
-		return &r.text.kernels.up, &r.text.kernels.down
+	if r.one {
+		return &r.kernels.one.up, &r.kernels.one.down
 	}
 	return &r.kernels.up, &r.kernels.down
 }

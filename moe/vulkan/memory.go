@@ -36,6 +36,8 @@ type memory struct {
 	plannedTiles *vk.Buffer // (tilings, maxTiles)
 	dispatches   *vk.Buffer // (products, tilings) of three words
 
+	counter *vk.Buffer // of the workgroups of route.comp that are done, zero between dispatches
+
 	// On the host, for the device to read or write.
 	staged  *vk.Buffer // as input
 	routing *vk.Buffer // (layers, tokens, top_k)
@@ -43,6 +45,7 @@ type memory struct {
 	tiles   *vk.Buffer // (maxTiles)
 	plan    *vk.Buffer // struct Plan of group.comp
 	slots   *vk.Buffer // (layers, experts): addresses
+	routes  *vk.Buffer // (layers) of struct Route of route.comp
 	staging *vk.Buffer // one expert: Naive
 
 	// Made when a step is first captured.
@@ -64,6 +67,7 @@ func newMemory(d *vk.Device, cfg moe.RunConfig, layers int, parts bool) (*memory
 		return nil, errors.Join(m.err, m.Close())
 	}
 	clear(m.staged.Words()) // the padding of rows stays zero
+	clear(m.counter.Words())
 	return m, nil
 }
 
@@ -94,6 +98,8 @@ func (m *memory) take(cfg moe.RunConfig, layers int) {
 	m.tiles = m.new(vk.DeviceMapped, tileBytes*int64(m.maxTiles))
 	m.plan = m.new(vk.DeviceMapped, planBytes)
 	m.slots = m.new(vk.DeviceMapped, 8*int64(s.Layers)*experts)
+	m.routes = m.new(vk.DeviceMapped, routeBytes*int64(s.Layers))
+	m.counter = m.new(vk.DeviceMapped, 4)
 	m.plannedTiles = m.new(vk.DeviceLocal, tileBytes*maxTilings*int64(m.maxTiles))
 	m.dispatches = m.new(vk.DeviceLocal, 2*maxTilings*dispatchBytes)
 	if cfg.Mode == moe.Naive {

@@ -54,8 +54,8 @@ func (r *runner) writeSlots() bool {
 
 // recordPlanned records the experts of a layer that the device has planned.
 func (r *runner) recordPlanned(c *vk.Commands) {
-	if r.text != nil && r.text.single() {
-		r.text.recordSingle(c)
+	if r.one {
+		r.recordOne(c)
 		return
 	}
 	m, k := r.memory, r.kernels

@@ -35,7 +35,7 @@ type (
 	}
 	pushCombine struct {
 		Y, Position, Weights, X, Next, Moe uint64
-		D4, DModel, TopK, Chained          uint32
+		DModel, Chained                    uint32
 	}
 	pushFragments struct {
 		Dst uint64

@@ -38,6 +38,7 @@ type runner struct {
 
 	tilesUsed   int // in memory.tiles, since the host last waited
 	experts     []pager.ExpertID
+	one         bool // the step under way is a single token
 	planned     bool // the device plans what is being recorded
 	settled     bool // compute waits for no upload any more, as all are resident
 	allResident bool // every expert is on the device
@@ -96,6 +97,7 @@ func (r *runner) open(b *backend) (err error) {
 	}
 	r.schedule = newScheduler(slots, len(r.transfers), each)
 	r.writePlan()
+	r.writeRoutes()
 	return nil
 }
 

@@ -31,7 +31,7 @@ func (r *runner) Step(ctx context.Context, b *moe.Batch) (moe.StepTimes, error) 
 
 func (r *runner) step(ctx context.Context, b *moe.Batch) error {
 	start := time.Now()
-	r.times = moe.StepTimes{Timed: true}
+	r.times, r.one = moe.StepTimes{Timed: true}, b.Tokens == 1
 	submits, waits := r.submits(), r.waits
 	if err := r.fillInputs(b); err != nil {
 		return err

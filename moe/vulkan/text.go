@@ -226,7 +226,7 @@ func (x *text) forwardPaged(ctx context.Context, b *moe.Batch) error {
 
 // begin writes what the device reads of b.
 func (x *text) begin(b *moe.TextBatch) {
-	x.batch = b
+	x.batch, x.one = b, len(b.IDs) == 1
 	x.ahead = x.cfg.Prefetch && !b.NoPrefetch && !x.resident()
 	x.predict = x.ahead || b.Predicted != nil
 	ids := x.dense.ids.Words()

@@ -17,7 +17,6 @@ type textKernels struct {
 	attend                          [2]*vk.Pipeline // for few tokens, for many
 	attendOne                       *vk.Pipeline    // for one, with rope and merge
 	qkv, out, head                  dense
-	up, down                        product // of the experts of one token
 	compiled                        kernels
 }
 
@@ -39,15 +38,6 @@ const (
 	maxSplits      = 32                // of the past; as in attend.comp
 	maxParts       = 8                 // of a product; as in attend.comp and route.comp
 )
-
-// routeThreads is rowThreads for a kernel that takes four values at a time: a power of two.
-func (s *textSizes) routeThreads() int {
-	n := s.rowThreads
-	for n > 32 && n > s.d/4 {
-		n /= 2
-	}
-	return n
-}
 
 // choose sets what suits a device. A CPU driver needs hardly any workgroups, and takes more
 // so that it does what GPUs do.
@@ -102,7 +92,7 @@ func newTextKernels(dev *backend, s textSizes) (*textKernels, error) {
 	k.addExperts = b.pipeline("add_experts", pushResidual{}, threads, d, uint32(s.TopK))
 	k.rope = b.pipeline("rope", pushRope{}, ropeThreads)
 	k.merge = b.pipeline("merge", pushMerge{}, mergeThreads)
-	k.route = b.pipeline("route", pushRoute{}, uint32(s.routeThreads()), d/4,
+	k.route = b.pipeline("route", pushRoute{}, uint32(routeThreads(s.rowThreads, s.d)), d/4,
 		uint32(s.Experts), uint32(s.TopK))
 	for i, tokens := range s.attendTokens() {
 		if i == 0 || tokens != s.attendTokens()[0] {
@@ -116,28 +106,10 @@ func newTextKernels(dev *backend, s textSizes) (*textKernels, error) {
 	k.qkv = b.dense(s, s.d, s.width, shared)
 	k.out = b.dense(s, s.row, s.d, shared)
 	k.head = b.dense(s, s.d, s.vocab, shared)
-	l := moe.NewLayout(s.shape)
-	k.up = product{inputs: l.In, outputs: l.Hidden, weight: l.Up, gate: l.Gate}
-	k.down = product{inputs: l.Hidden, outputs: l.In, weight: l.Down}
-	b.single(s, &k.up, "up_"+s.shape.Form.String()+"_"+s.shape.DType.String())
-	b.single(s, &k.down, "down_"+s.shape.DType.String())
 	if b.err != nil {
 		return nil, errors.Join(b.err, k.compiled.Close())
 	}
 	return k, nil
-}
-
-// single compiles a product of experts with a row each, as many as a token has: fewer than
-// the runner's own kernels for one row must expect, so that each is spread wider.
-func (b *builder) single(s textSizes, p *product, name string) {
-	t := s.tilings[0]
-	for t.lanes > 8 && s.TopK*over(p.outputs, 4*t.lanes) < s.enough {
-		t.lanes /= 2
-	}
-	t.staged = max(t.threads/t.lanes*step, min(t.staged, (p.inputs+63)/64*64))
-	p.columns = []int{4 * t.lanes}
-	p.pipelines = append(p.pipelines, b.pipeline(name, pushExpert{}, uint32(t.threads),
-		uint32(t.rows), uint32(t.lanes), uint32(t.staged), uint32(max(t.staged, 4*t.threads))))
 }
 
 // dense compiles a product for every class of rows that a batch can need.

@@ -78,12 +78,11 @@ type textMemory struct {
 	splits      *vk.Buffer // (splits, tokens, heads, head_dim)
 	states      *vk.Buffer // (splits, tokens, heads, 2)
 	nextLogits  *vk.Buffer // (tokens, experts): of the next layer's gate; two of each for route.comp
-	counters    *vk.Buffer // of the workgroups that are done, zero between dispatches
+	counters    *vk.Buffer // of the workgroups of attention that are done, zero between dispatches
 	nextWeights *vk.Buffer // (tokens, top_k)
 
 	// On the host, for the device to read or write.
 	ids       *vk.Buffer // (tokens)
-	routes    *vk.Buffer // (layers) of struct Route
 	logits    *vk.Buffer // (rows, vocab)
 	experts   *vk.Buffer // (layers, tokens, top_k)
 	weights   *vk.Buffer // (layers, tokens, top_k)
@@ -136,11 +135,10 @@ func (m *textMemory) takeActivations(s textSizes) {
 	m.splits = m.new(vk.DeviceLocal, 4*splitRows*int64(s.HeadDim))
 	m.states = m.new(vk.DeviceLocal, 8*splitRows)
 	m.nextLogits = m.new(vk.DeviceLocal, 8*tokens*int64(s.Experts))
-	m.counters = m.new(vk.DeviceLocal, 4*int64(1+s.Heads))
+	m.counters = m.new(vk.DeviceLocal, 4*int64(s.Heads))
 	m.nextWeights = m.new(vk.DeviceLocal, 4*tokens*int64(s.TopK))
 
 	m.ids = m.new(vk.HostCoherent, 4*tokens)
-	m.routes = m.new(vk.DeviceMapped, routeBytes*int64(s.Layers))
 	m.logits = m.new(vk.HostCached, 4*int64(s.logits)*int64(s.vocab))
 	m.experts = m.new(vk.HostCached, choices)
 	m.weights = m.new(vk.HostCached, choices)

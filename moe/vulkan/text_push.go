@@ -31,7 +31,7 @@ type (
 		Epsilon, Scale                                                    float32
 	}
 	pushRoute struct {
-		Route, Given                              uint64
+		Route, Given, Input                       uint64
 		Parts, Planes, Planned, Normalize, DModel uint32
 		Epsilon                                   float32
 	}
