@@ -12,8 +12,11 @@ type Timing struct {
 	LayerUs float64 `json:"layer_us"`
 	TokenUs float64 `json:"token_us"`
 	// StepUs is the host's time for a step beyond the device's.
-	StepUs  float64      `json:"step_us"`
-	Experts []ExpertRate `json:"experts"`
+	StepUs float64 `json:"step_us"`
+	// ChoiceUs is more for each expert of a token beyond its first, and thousand
+	// dimensions: gathering its row and adding its result. TokenUs has the first one.
+	ChoiceUs float64      `json:"choice_us,omitempty"`
+	Experts  []ExpertRate `json:"experts"`
 }
 
 // Copies tells what runs uploads.
@@ -36,4 +39,8 @@ type ExpertRate struct {
 	Rows   float64 `json:"rows"`
 	GBs    float64 `json:"gb_s"`     // many experts in one dispatch
 	OneGBs float64 `json:"one_gb_s"` // a single expert in it; 0: as with many
+	// Where cores copy: the part of their speed that kernels keep while a thread copies, and
+	// the part that the copy keeps. 0: each thread has an equal share of the cores.
+	Beside     float64 `json:"beside,omitempty"`
+	CopyBeside float64 `json:"copy_beside,omitempty"`
 }
