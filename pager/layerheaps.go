@@ -214,9 +214,11 @@ func (h *layerHeaps) swap(members []member, i, j int) {
 	h.put(members, j, m)
 }
 
+// setWait computes the wait of a layer's first resident, whose chance rounding may have
+// made nothing or more than one.
 func (h *layerHeaps) setWait(layer int) {
 	layers := int64(h.shape.Layers)
-	chance := h.members(layer)[0].chance
+	chance := min(max(h.members(layer)[0].chance, 1), one)
 	h.fronts[layer].wait = min(layers<<(oneBits+waitBits)/chance-layers<<waitBits, maxWait)
 }
 

@@ -294,7 +294,7 @@ func (p *nextUse) newRates(turn int64) rates {
 	}
 }
 
-// chance is p before the next turn, from 1 to one.
+// chance is p before the next turn, but for rounding at the ends.
 func (r *rates) chance(h *habit, ages []byAge) int64 {
 	if h.last == 0 {
 		return r.prior
@@ -302,6 +302,5 @@ func (r *rates) chance(h *habit, ages []byAge) int64 {
 	a := &ages[min(int(r.turn-h.last), len(ages)-1)]
 	long := h.uses * r.perTurn >> oneBits
 	recent := (r.recentPrior + h.recent*a.fading>>oneBits) * r.perWeight >> oneBits
-	sum := a.hazard + weightLong*long + r.longPrior + weightRecent*recent
-	return min(max(sum>>weightBits, 1), one)
+	return (a.hazard + weightLong*long + r.longPrior + weightRecent*recent) >> weightBits
 }
