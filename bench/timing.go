@@ -42,6 +42,7 @@ func MeasureTiming(ctx context.Context, b moe.Backend) (*hardware.Timing, error)
 	for shape.DType = range moe.BF16 + 1 {
 		if unified { // each step has other experts than the last, or they would lie in caches
 			shape.Experts = max(timingExperts, int(timingBank/shape.ExpertBytes()))
+			t.BankBytes = timingBank
 		}
 		rates, err := timeExperts(ctx, b, shape)
 		if err != nil {
@@ -70,26 +71,36 @@ func copiesOf(b moe.Backend) hardware.Copies {
 }
 
 // timeLayer measures layers whose experts are next to nothing: with one token and with
-// many.
+// many, with few experts to choose from, and with more choices a token.
 func timeLayer(ctx context.Context, b moe.Backend, s moe.Shape, t *hardware.Timing) error {
-	const many, choices = 512, 4
-	s.Experts = 64
-	steps := [][2]int{{1, 1}, {many, s.Experts}}
-	times, err := timeSteps(ctx, b, small(s), steps)
+	const many, few, choices = 512, 8, 4
+	layers := func(experts, topK int) (one, all moe.StepTimes, err error) {
+		s.Experts, s.TopK = experts, topK
+		times, err := timeSteps(ctx, b, small(s), [][2]int{{1, 1}, {many, experts}})
+		if err == nil {
+			one, all = times[0], times[1]
+		}
+		return one, all, err
+	}
+	one, all, err := layers(hardware.TimedExperts, 1)
 	if err != nil {
 		return err
 	}
-	s.TopK = choices
-	more, err := timeSteps(ctx, b, small(s), steps)
+	_, fewer, err := layers(few, 1)
 	if err != nil {
 		return err
 	}
-	one, all := times[0], times[1]
-	perToken := 1 / (many * float64(s.DModel) / 1000)
-	t.LayerUs = microseconds(one.Compute)
-	t.TokenUs = max(0, microseconds(all.Compute-one.Compute)*perToken)
-	t.ChoiceUs = max(0, microseconds(more[1].Compute-all.Compute)*perToken/(choices-1))
-	t.StepUs = microseconds(one.Wall - one.Compute)
+	_, more, err := layers(hardware.TimedExperts, choices)
+	if err != nil {
+		return err
+	}
+	perToken := func(d time.Duration) float64 {
+		return max(0, microseconds(d)/(many*float64(s.DModel)/1000))
+	}
+	t.LayerUs, t.StepUs = microseconds(one.Compute), microseconds(one.Wall-one.Compute)
+	t.TokenUs = perToken(all.Compute - one.Compute)
+	t.GateUs = perToken(all.Compute-fewer.Compute) / (hardware.TimedExperts - few)
+	t.ChoiceUs = perToken(more.Compute-all.Compute) / (choices - 1)
 	return nil
 }
 

@@ -75,3 +75,45 @@ func TestGroupRows(t *testing.T) {
 		t.Errorf("got rows %v for %d experts", rows, at)
 	}
 }
+
+// A layer costs its tokens, their choices among its experts, and further choices.
+func TestClockOfLayers(t *testing.T) {
+	m := round(hardware.InTurn) // 8 dimensions, so that 125 are 1 µs
+	timing := m.Device.Timing
+	timing.GateUs, timing.ChoiceUs = 125, 3*125
+	timing.TokenUs = 2*125 + hardware.TimedExperts*timing.GateUs
+	for _, c := range []struct {
+		experts, topK int
+		want          float64 // µs of a token
+	}{
+		{hardware.TimedExperts, 1, 2 + 64}, {10, 1, 2 + 10}, {10, 3, 2 + 10 + 2*3},
+	} {
+		r, err := sim.Replay(pager.Shape{Layers: 1, Experts: c.experts, TopK: c.topK},
+			steps([]pager.ExpertID{0}, []pager.ExpertID{0}),
+			sim.Options{Policy: "lru", Slots: 1, Machine: m})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := r.Times.Steps[1]/1e3 - 20 - 10*float64(c.topK) - 5 - 20; math.Abs(got-c.want) > 1e-6 {
+			t.Errorf("%d experts, top-%d: got %.3f µs a token, want %.0f", c.experts, c.topK, got, c.want)
+		}
+	}
+}
+
+// Only rates that may be those of caches are held to the read ceiling.
+func TestClockTrustsLargeBanks(t *testing.T) {
+	m := round(hardware.InTurn)
+	m.Device.Timing.Experts[0].GBs = 200 // 5 µs
+	for bank, want := range map[int64]float64{0: 10, 1 << 28: 5} {
+		m.Device.Timing.BankBytes = bank
+		r, err := sim.Replay(pager.Shape{Layers: 1, Experts: 2, TopK: 1},
+			steps([]pager.ExpertID{0}, []pager.ExpertID{0}),
+			sim.Options{Policy: "lru", Slots: 1, Machine: m})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := r.Times.Steps[1]/1e3 - 20 - 5 - 20; math.Abs(got-want) > 1e-6 {
+			t.Errorf("bank of %d bytes: got %.3f µs an expert, want %.0f", bank, got, want)
+		}
+	}
+}

@@ -37,7 +37,8 @@ type speeds struct {
 	turn     float64 // from the host's submit to its waking, without the device's work
 	op       float64 // the device's time between two pieces of compute
 	layer    float64 // of a layer besides its experts
-	token    float64 // likewise, more for each token
+	token    float64 // likewise, more for each token, without what follows
+	gate     float64 // likewise, for each expert of the layer
 	choice   float64 // likewise, for each of its experts beyond the first
 	step     float64 // the host's, for a step
 	copyWait float64 // of a queue before a copy
@@ -85,7 +86,9 @@ func (m *Machine) speeds() (*speeds, error) {
 	if t := d.Timing; t != nil {
 		s.copies = t.Copies
 		s.layer, s.step = 1e3*t.LayerUs, max(0, 1e3*t.StepUs-s.turn) // one turn is always there
-		s.token, s.choice = t.TokenUs*float64(m.DModel), t.ChoiceUs*float64(m.DModel)
+		per := float64(m.DModel)
+		s.gate, s.choice = t.GateUs*per, t.ChoiceUs*per
+		s.token = t.TokenUs*per - hardware.TimedExperts*s.gate
 	}
 	if s.copies != hardware.ByQueues {
 		s.copyWait, s.op = 0, 0 // part of what was measured
@@ -114,15 +117,19 @@ func linkRates(d *hardware.Ceilings, bytes int64) (all, one float64) {
 	return all, one
 }
 
-// kernelSpeeds are the speeds of the kernels for one storage type, by rows. None reads
-// weights faster than memory gives them, though a few measured ones may lie in caches.
+// kernelSpeeds are the speeds of the kernels for one storage type, by rows. Those measured
+// on a few experts read no weights faster than memory gives them: they may lie in caches.
 func (s *speeds) kernelSpeeds(t *hardware.Timing, dtype string, size float64) []kernelSpeed {
+	least := s.read
+	if t.BankBytes > 0 {
+		least = 0
+	}
 	var list []kernelSpeed
 	for _, r := range t.Experts {
 		if r.DType != dtype || r.GBs <= 0 {
 			continue
 		}
-		k := kernelSpeed{rows: r.Rows, many: max(size/r.GBs, s.read), beside: s.shares()}
+		k := kernelSpeed{rows: r.Rows, many: max(size/r.GBs, least), beside: s.shares()}
 		k.one = k.many
 		if r.OneGBs > 0 {
 			k.one = max(k.many, size/r.OneGBs)

@@ -105,13 +105,13 @@ func request(
 	if opts.Tokens != nil {
 		tokens = float64(opts.Tokens[i])
 	}
-	topK := float64(p.Shape().TopK)
+	topK, experts := float64(p.Shape().TopK), float64(p.Shape().Experts)
 	c.begin(g, tokens*topK, rows, p.Full())
 	plan, err := p.Request(g)
 	if err != nil {
 		return err
 	}
-	tail := c.layer + tokens*(c.token+max(0, topK-1)*c.choice)
+	tail := c.layer + tokens*max(0, c.token+experts*c.gate+max(0, topK-1)*c.choice)
 	switch {
 	case opts.Order == pager.Ascending:
 		c.published(g.Layer, plan, tail)

@@ -13,11 +13,20 @@ type Timing struct {
 	TokenUs float64 `json:"token_us"`
 	// StepUs is the host's time for a step beyond the device's.
 	StepUs float64 `json:"step_us"`
+	// GateUs is the router's part of TokenUs for each expert of a layer: TokenUs is of
+	// layers with TimedExperts. 0: unknown.
+	GateUs float64 `json:"gate_us,omitempty"`
 	// ChoiceUs is more for each expert of a token beyond its first, and thousand
 	// dimensions: gathering its row and adding its result. TokenUs has the first one.
 	ChoiceUs float64      `json:"choice_us,omitempty"`
 	Experts  []ExpertRate `json:"experts"`
+	// BankBytes are those of the experts that the kernels were measured on, of which each
+	// step had others. 0: each had the same, which may have lain in caches.
+	BankBytes int64 `json:"bank_bytes,omitempty"`
 }
+
+// TimedExperts is how many experts the layers have that TokenUs is measured on.
+const TimedExperts = 64
 
 // Copies tells what runs uploads.
 type Copies string
