@@ -87,7 +87,7 @@ func replay(r *Row, c hardware.Ceilings) (sim.Result, error) {
 		return sim.Result{}, err
 	}
 	opts := sim.Options{
-		Slots: r.Slots, From: w.from, Tokens: w.tokens, Machine: w.machine(c),
+		Slots: r.Slots, From: w.from, Tokens: w.tokens, Rows: w.rows, Machine: w.machine(c),
 	}
 	switch r.Mode {
 	case moe.Baseline.String():
@@ -109,6 +109,7 @@ type workload struct {
 	shape  moe.Shape
 	groups []pager.Group
 	tokens []int32 // by group
+	rows   []int32 // by expert of a group
 	from   int     // first group of the measured window
 }
 
@@ -154,10 +155,13 @@ func (w *workload) add(step, tokens int, ids []uint32) {
 		phase = pager.Decode
 	}
 	for l := range w.shape.Layers {
-		chosen := slices.Compact(slices.Sorted(slices.Values(ids[l*n:][:n])))
 		g := pager.Group{Step: step, Layer: l, Phase: phase}
-		for _, e := range chosen {
-			g.Experts = append(g.Experts, shape.ID(l, int(e)))
+		for i, e := range slices.Sorted(slices.Values(ids[l*n:][:n])) {
+			id := shape.ID(l, int(e))
+			if i == 0 || id != g.Experts[len(g.Experts)-1] {
+				g.Experts, w.rows = append(g.Experts, id), append(w.rows, 0)
+			}
+			w.rows[len(w.rows)-1]++
 		}
 		w.groups = append(w.groups, g)
 		w.tokens = append(w.tokens, int32(tokens))

@@ -144,7 +144,7 @@ func publishedSpeed(t *testing.T, card hardware.Ceilings, experts int, resident 
 	slots := int((16 << 30) / w.shape.ExpertBytes())
 	opts := sim.Options{
 		Slots: min(slots, experts), Policy: "lru", Order: pager.Ascending,
-		From: w.from, Tokens: w.tokens, Machine: Machine(w.shape, card),
+		From: w.from, Tokens: w.tokens, Rows: w.rows, Machine: Machine(w.shape, card),
 	}
 	if resident {
 		opts.Slots, opts.Order, opts.Resident = experts, pager.ResidentFirst, true

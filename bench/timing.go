@@ -12,11 +12,13 @@ import (
 	"ufm/pager"
 )
 
-// timingRows are the rows an expert at which the kernels are measured.
-var timingRows = []int{1, 4, 11, 32, 128}
+// timingRows are the rows an expert at which the kernels are measured. They work through
+// rows in fours and eights, so that time grows in steps there.
+var timingRows = []int{1, 2, 4, 5, 8, 9, 12, 16, 17, 32, 64, 128}
 
 const (
-	timingExperts = 8
+	timingExperts = 8 // of a step
+	timingBank    = 256 << 20
 	timingFor     = 10 * time.Millisecond  // of each measurement
 	timingRounds  = 2                      // of all measurements: what else runs comes and goes
 	timingMost    = 400 * time.Millisecond // a step that takes longer ends its series
@@ -30,17 +32,27 @@ func MeasureTiming(ctx context.Context, b moe.Backend) (*hardware.Timing, error)
 		t.Cores = runtime.GOMAXPROCS(0)
 	}
 	shape := moe.Shape{Layers: 1, Experts: timingExperts, TopK: 1, DModel: 2048, DHidden: 8192}
-	if d := b.Device(); d.Unified {
-		shape.DModel, shape.DHidden = 1024, 1024 // a CPU: 8 MiB an expert, together beyond its caches
+	unified := b.Device().Unified
+	if unified {
+		shape.DModel, shape.DHidden = 1024, 1024 // a CPU
 	}
 	if err := timeLayer(ctx, b, shape, t); err != nil {
 		return nil, fmt.Errorf("bench: measure layers of %s: %w", b.Device().Name, err)
 	}
 	for shape.DType = range moe.BF16 + 1 {
+		if unified { // each step has other experts than the last, or they would lie in caches
+			shape.Experts = max(timingExperts, int(timingBank/shape.ExpertBytes()))
+			t.BankBytes = timingBank
+		}
 		rates, err := timeExperts(ctx, b, shape)
 		if err != nil {
 			return nil, fmt.Errorf("bench: measure %s experts of %s: %w",
 				shape.DType, b.Device().Name, err)
+		}
+		if t.Copies == hardware.ByCores {
+			if err := timeBeside(ctx, b, shape, rates); err != nil {
+				return nil, fmt.Errorf("bench: measure %s experts beside copies: %w", shape.DType, err)
+			}
 		}
 		t.Experts = append(t.Experts, rates...)
 	}
@@ -59,18 +71,36 @@ func copiesOf(b moe.Backend) hardware.Copies {
 }
 
 // timeLayer measures layers whose experts are next to nothing: with one token and with
-// many.
+// many, with few experts to choose from, and with more choices a token.
 func timeLayer(ctx context.Context, b moe.Backend, s moe.Shape, t *hardware.Timing) error {
-	const many = 512
-	s.Experts = 64
-	times, err := timeSteps(ctx, b, small(s), [][2]int{{1, 1}, {many, s.Experts}})
+	const many, few, choices = 512, 8, 4
+	layers := func(experts, topK int) (one, all moe.StepTimes, err error) {
+		s.Experts, s.TopK = experts, topK
+		times, err := timeSteps(ctx, b, small(s), [][2]int{{1, 1}, {many, experts}})
+		if err == nil {
+			one, all = times[0], times[1]
+		}
+		return one, all, err
+	}
+	one, all, err := layers(hardware.TimedExperts, 1)
 	if err != nil {
 		return err
 	}
-	one, all := times[0], times[1]
-	t.LayerUs = microseconds(one.Compute)
-	t.TokenUs = max(0, microseconds(all.Compute-one.Compute)/many/(float64(s.DModel)/1000))
-	t.StepUs = microseconds(one.Wall - one.Compute)
+	_, fewer, err := layers(few, 1)
+	if err != nil {
+		return err
+	}
+	_, more, err := layers(hardware.TimedExperts, choices)
+	if err != nil {
+		return err
+	}
+	perToken := func(d time.Duration) float64 {
+		return max(0, microseconds(d)/(many*float64(s.DModel)/1000))
+	}
+	t.LayerUs, t.StepUs = microseconds(one.Compute), microseconds(one.Wall-one.Compute)
+	t.TokenUs = perToken(all.Compute - one.Compute)
+	t.GateUs = perToken(all.Compute-fewer.Compute) / (hardware.TimedExperts - few)
+	t.ChoiceUs = perToken(more.Compute-all.Compute) / (choices - 1)
 	return nil
 }
 
@@ -87,7 +117,7 @@ func timeExperts(
 ) (rates []hardware.ExpertRate, err error) {
 	var steps [][2]int
 	for _, rows := range timingRows {
-		steps = append(steps, [2]int{rows * s.Experts, s.Experts}, [2]int{rows, 1})
+		steps = append(steps, [2]int{rows * timingExperts, timingExperts}, [2]int{rows, 1})
 	}
 	times, err := timeSteps(ctx, b, s, steps)
 	if err != nil {
@@ -104,7 +134,7 @@ func timeExperts(
 	for i, rows := range timingRows[:len(times)/2] {
 		rates = append(rates, hardware.ExpertRate{
 			DType: s.DType.String(), Rows: float64(rows),
-			GBs: rate(2*i, s.Experts), OneGBs: rate(2*i+1, 1),
+			GBs: rate(2*i, timingExperts), OneGBs: rate(2*i+1, 1),
 		})
 	}
 	return rates, nil
@@ -150,6 +180,7 @@ func timeSteps(
 // timed runs steps whose routing it chooses.
 type timed struct {
 	shape  moe.Shape
+	first  int // expert of the next step
 	runner moe.Runner
 	bank   moe.Bank
 	batch  moe.Batch
@@ -183,14 +214,12 @@ func (r *timed) close() error {
 	return err
 }
 
-// step times a step whose tokens go to so many experts in turn: the fastest of a few.
+// step times a step whose tokens go to so many experts in turn: the fastest of a few, each
+// with other experts than the one before.
 func (r *timed) step(ctx context.Context, tokens, experts int) (best moe.StepTimes, err error) {
 	r.batch = moe.Batch{
-		Tokens: tokens, Phase: pager.Prefill, Routing: make([]uint32, tokens),
+		Tokens: tokens, Phase: pager.Prefill, Routing: make([]uint32, tokens*r.shape.TopK),
 		Input: moe.SyntheticInput(tokens, r.shape.DModel, 1),
-	}
-	for i := range r.batch.Routing {
-		r.batch.Routing[i] = uint32(i % min(experts, r.shape.Experts))
 	}
 	var start time.Time
 	for n := -1; n < 1 || n < 200 && time.Since(start) < timingFor; n++ {
@@ -202,6 +231,7 @@ func (r *timed) step(ctx context.Context, tokens, experts int) (best moe.StepTim
 		}
 		r.batch.Step = r.next
 		r.next++
+		r.route(experts)
 		times, err := r.runner.Step(ctx, &r.batch)
 		if err != nil {
 			return best, err
@@ -218,6 +248,17 @@ func (r *timed) step(ctx context.Context, tokens, experts int) (best moe.StepTim
 		}
 	}
 	return best, nil
+}
+
+// route sends the batch's choices to so many experts in turn, or to each token's top-k
+// neighbours where that is more.
+func (r *timed) route(experts int) {
+	all := r.shape.Experts
+	for i := range r.batch.Routing {
+		token, choice := i/r.shape.TopK, i%r.shape.TopK
+		r.batch.Routing[i] = uint32((r.first + token%experts + choice) % all)
+	}
+	r.first = (r.first + experts) % all
 }
 
 func microseconds(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }

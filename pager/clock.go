@@ -14,11 +14,17 @@ func newClock(name string, shape Shape, slots int) *clock {
 func (p *clock) Touch(e ExpertID) { p.touched[e] = true }
 
 func (p *clock) Evict() ExpertID {
-	for p.size > 0 && p.touched[p.at[p.head]] {
-		e := p.at[p.head]
+	head := p.head
+	for p.size > 0 && p.touched[p.at[head]] {
+		e := p.at[head]
 		p.touched[e] = false
-		p.at[p.index(p.size)] = e // in a full ring, where it stands
-		p.head = p.index(1)
+		if p.size < len(p.at) { // in a full ring it goes to where it stands
+			p.at[p.index(p.size)] = e
+		}
+		if head++; head == len(p.at) {
+			head = 0
+		}
+		p.head = head
 	}
 	return p.fifo.Evict()
 }

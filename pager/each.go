@@ -77,39 +77,3 @@ func (p *Pager) announce(e ExpertID, hit bool) {
 		p.policy.Begin(p.each.layer, nil, one)
 	}
 }
-
-// requestEachFast is requestEach where no prefetch waits for its use and the policy
-// neither asks for groups nor for whom it makes room. All it needs is at hand.
-func (p *Pager) requestEachFast(experts []ExpertID) int {
-	policy, slotOf, held, filled := p.policy, p.slotOf, p.held, p.filled
-	hits, evictions, done := 0, 0, len(experts)
-	for i, e := range experts {
-		if int(e) >= len(slotOf) {
-			done = i
-			break
-		}
-		if slotOf[e] != noSlot {
-			policy.Touch(e)
-			hits++
-			continue
-		}
-		s := Slot(filled)
-		if filled < len(held) {
-			filled++
-		} else {
-			victim := policy.Evict()
-			if int(victim) >= len(slotOf) || slotOf[victim] == noSlot {
-				p.lied(victim)
-			}
-			s = slotOf[victim]
-			slotOf[victim] = noSlot
-			evictions++
-		}
-		slotOf[e], held[s] = s, e
-		policy.Insert(e, false)
-	}
-	p.filled = filled
-	p.count.Hits += int64(hits)
-	p.count.Evictions += int64(evictions)
-	return done
-}

@@ -20,7 +20,7 @@ package pager
 // just executed, which is optimal on a sweep.
 //
 // p changes only at turns of e's layer, so the least likely resident of a layer is looked
-// for once after its turn, when a miss next needs it, and where more victims come from
+// for once after its turn, when a miss next needs it, and where many victims come from
 // it, its residents become a heap. A miss compares the fronts of all layers: O(log n +
 // layers), and one scan of a layer a turn.
 //
@@ -42,7 +42,7 @@ type nextUse struct {
 
 	hazard *hazard
 	habits []habit    // (universe)
-	rates  []rates    // (layers): for the next turn, where the layer is not outdated
+	rates  rates      // of the turn that was asked for last
 	turns  []int64    // (layers): groups that the layer has had
 	heaps  layerHeaps // residents by chance
 	clock  int64      // layer turns so far, with those that a request skipped
@@ -50,7 +50,7 @@ type nextUse struct {
 	due    []int64    // (layers): clock of the layer's next turn
 	prior  int64      // chance of an expert of which nothing is known
 	windowed
-	fading  []int64 // (ages): (1 − 1/window)^age
+	ages    []byAge // (ages): the last one stands for all above
 	touches int64   // of experts, for their order
 	overlap bool    // the newest miss of this group stays
 	newest  member  // miss of this group that is not yet in its heap, or of NoExpert
@@ -61,6 +61,12 @@ type windowed struct {
 	useWeight   int64 // of one use
 	priorWeight int64 // of the prior's turns
 	recentPrior int64 // of the prior
+}
+
+// byAge is what an expert's chance takes from how many turns ago it was last used.
+type byAge struct {
+	fading int64 // (1 − 1/window)^age, 0 beyond e⁻¹⁶
+	hazard int64 // of reuse at the next turn, weighted
 }
 
 // habit is what is known of one expert, resident or not.
@@ -88,11 +94,11 @@ func newNextUse(name string, shape Shape, window int) *nextUse {
 	n := shape.Universe()
 	p := &nextUse{
 		named: named(name), shape: shape, window: window, at: shape.Layers - 1,
-		habits: make([]habit, n), rates: make([]rates, shape.Layers),
+		habits: make([]habit, n),
 		turns:  make([]int64, shape.Layers),
 		heaps:  newLayerHeaps(shape),
 		due:    make([]int64, shape.Layers),
-		fading: make([]int64, 16*window), // ends at e⁻¹⁶
+		ages:   make([]byAge, max(16*window, hazardAges)+1),
 		newest: member{expert: NoExpert},
 	}
 	p.prior = one * int64(max(shape.TopK, 1)) / int64(shape.Experts)
@@ -106,14 +112,20 @@ func newNextUse(name string, shape Shape, window int) *nextUse {
 		p.due[l] = int64(l + 1)
 	}
 	weight := one
-	for age := range p.fading {
-		p.fading[age] = weight
+	for age := range 16 * window {
+		p.ages[age].fading = weight
 		weight -= weight / int64(window)
 	}
-	for l := range p.rates {
-		p.rates[l] = p.newRates(l) // until its first turn, for prefetches
-	}
+	p.rates = p.newRates(0)
+	p.drawHazard()
 	return p
+}
+
+// drawHazard takes over the hazard's curve.
+func (p *nextUse) drawHazard() {
+	for age := range p.ages {
+		p.ages[age].hazard = weightHazard * p.hazard.at(int64(age+1))
+	}
 }
 
 // Begin moves the clock on to the layer and learns from the group.
@@ -138,9 +150,10 @@ func (p *nextUse) Begin(layer int, hits, misses []ExpertID) {
 	for _, e := range misses {
 		p.use(e, turn)
 	}
-	p.heaps.state[layer] = outdated
+	p.heaps.turn(layer)
 	if p.hazard.stale(p.clock) {
 		p.hazard.learn(p.clock, p.habits, p.turns)
+		p.drawHazard()
 	}
 }
 
@@ -149,22 +162,19 @@ func (p *nextUse) use(e ExpertID, turn int64) {
 	if h.last > 0 {
 		p.hazard.reused(turn - h.last)
 	}
-	h.recent = h.recent*p.faded(turn-h.last)>>oneBits + p.useWeight
+	h.recent = h.recent*p.age(turn-h.last).fading>>oneBits + p.useWeight
 	h.last = turn
 	h.uses++
 }
 
-func (p *nextUse) faded(age int64) int64 {
-	if age >= int64(len(p.fading)) {
-		return 0
-	}
-	return p.fading[age]
+func (p *nextUse) age(turns int64) byAge {
+	return p.ages[min(int(turns), len(p.ages)-1)]
 }
 
 // Touch only moves e behind others of the same chance.
 func (p *nextUse) Touch(e ExpertID) {
 	p.touches++
-	p.heaps.touch(e, p.touches)
+	p.heaps.touch(p.at, e, p.touches)
 }
 
 // Insert adds e to its layer's residents; of a group's misses, the one before it.
@@ -186,9 +196,12 @@ func (p *nextUse) admit(m member) {
 }
 
 func (p *nextUse) insert(m member) {
-	layer := p.shape.Layer(m.expert)
-	if p.heaps.state[layer] != outdated {
-		m.chance = p.chance(m.expert)
+	layer := p.at
+	if first := p.shape.ID(layer, 0); m.expert < first || m.expert >= p.shape.ID(layer+1, 0) {
+		layer = p.shape.Layer(m.expert) // a prefetch; a division
+	}
+	if p.heaps.fronts[layer].state != outdated {
+		m.chance = p.chance(layer, m.expert)
 	}
 	p.heaps.insert(layer, m)
 }
@@ -196,14 +209,15 @@ func (p *nextUse) insert(m member) {
 // Evict takes the top of the layer whose top is needed last.
 func (p *nextUse) Evict() ExpertID {
 	best, bestNext := -1, int64(0)
-	for l, due := range p.due {
-		if p.heaps.size[l] == 0 {
+	for l := range p.heaps.fronts {
+		f := &p.heaps.fronts[l]
+		if f.size == 0 {
 			continue
 		}
-		if p.heaps.state[l] == outdated {
-			p.rank(l)
+		if f.wait == unknown {
+			p.findFront(l)
 		}
-		next := due<<waitBits + p.heaps.wait[l]
+		next := p.due[l]<<waitBits + f.wait
 		if best < 0 || next > bestNext || next == bestNext && p.heaps.older(l, best) {
 			best, bestNext = l, next
 		}
@@ -219,62 +233,74 @@ func (p *nextUse) Evict() ExpertID {
 	return e
 }
 
+// findFront puts a layer in order, as far as its front needs it.
+func (p *nextUse) findFront(layer int) {
+	switch p.heaps.fronts[layer].state {
+	case outdated:
+		p.rank(layer)
+	case listed:
+		p.heaps.rank(layer)
+	}
+	p.heaps.setWait(layer)
+}
+
 // rank computes the chances of a layer's residents and finds the least.
 func (p *nextUse) rank(layer int) {
-	r := p.newRates(layer)
-	p.rates[layer] = r
+	r, habits, ages := p.ratesAt(p.turns[layer]), p.habits, p.ages
 	members := p.heaps.members(layer)
+	l := nothing
 	for i := range members {
-		members[i].chance = p.prior
-		if h := &p.habits[members[i].expert]; h.last > 0 {
-			members[i].chance = r.chance(h)
-		}
+		m := &members[i]
+		m.chance = r.chance(&habits[m.expert], ages)
+		l = l.and(m.chance, i)
 	}
-	p.heaps.rank(layer)
+	p.heaps.fronts[layer].scans = 1
+	p.heaps.lead(layer, l)
 }
 
-// chance is the p of the rule for the next turn of e's layer: 1 to one.
-func (p *nextUse) chance(e ExpertID) int64 {
-	if h := &p.habits[e]; h.last > 0 {
-		return p.rates[p.shape.Layer(e)].chance(h)
-	}
-	return p.prior
+// chance is the p of the rule for the next turn of e's layer.
+func (p *nextUse) chance(layer int, e ExpertID) int64 {
+	return p.ratesAt(p.turns[layer]).chance(&p.habits[e], p.ages)
 }
 
-// rates turn habits of one layer's experts into chances. They hold what these share, so
+// ratesAt are those after so many turns: layers come in turn, so that most share them.
+func (p *nextUse) ratesAt(turn int64) *rates {
+	if p.rates.turn != turn {
+		p.rates = p.newRates(turn)
+	}
+	return &p.rates
+}
+
+// rates turn habits of a layer's experts into chances. They hold what these share, so
 // that no expert needs a division.
 type rates struct {
-	turn        int64   // turns of the layer so far
-	perTurn     int64   // 1 / (turns + those of the prior), in 2⁻⁶⁰
-	longPrior   int64   // the prior's part of the long frequency
-	perWeight   int64   // 1 / (windowed weight of all turns + that of the prior), in 2⁻³⁰
-	recentPrior int64   // the prior's part of the recent weight
-	curve       []int64 // (ages): reuse hazard
-	fading      []int64 // (ages): of the windowed weight
+	turn        int64 // turns of the layer so far
+	perTurn     int64 // 1 / (turns + those of the prior), in 2⁻⁶⁰
+	longPrior   int64 // the prior's part of the long frequency, weighted
+	perWeight   int64 // 1 / (windowed weight of all turns + that of the prior), in 2⁻³⁰
+	recentPrior int64 // the prior's part of the recent weight
+	prior       int64
 }
 
-func (p *nextUse) newRates(layer int) rates {
-	r := rates{
-		turn: p.turns[layer], recentPrior: p.recentPrior,
-		curve: p.hazard.curve, fading: p.fading,
+func (p *nextUse) newRates(turn int64) rates {
+	weight := one - p.age(turn).fading + p.priorWeight
+	return rates{
+		turn:        turn,
+		perTurn:     one * one / (turn + priorTurns),
+		longPrior:   weightLong * (priorTurns * p.prior / (turn + priorTurns)),
+		perWeight:   one * one / weight,
+		recentPrior: p.recentPrior,
+		prior:       p.prior,
 	}
-	r.perTurn = one * one / (r.turn + priorTurns)
-	r.longPrior = priorTurns * p.prior / (r.turn + priorTurns)
-	weight := one - p.faded(r.turn) + p.priorWeight
-	r.perWeight = one * one / weight
-	return r
 }
 
-// chance is that of an expert that was used before.
-func (r *rates) chance(h *habit) int64 {
-	age := int(r.turn - h.last)
-	long := h.uses*r.perTurn>>oneBits + r.longPrior
-	recent := r.recentPrior
-	if age < len(r.fading) {
-		recent += h.recent * r.fading[age] >> oneBits
+// chance is p before the next turn, but for rounding at the ends.
+func (r *rates) chance(h *habit, ages []byAge) int64 {
+	if h.last == 0 {
+		return r.prior
 	}
-	recent = recent * r.perWeight >> oneBits
-	hazard := r.curve[min(age+1, len(r.curve)-1)]
-	sum := weightHazard*hazard + weightLong*long + weightRecent*recent
-	return min(max(sum>>weightBits, 1), one)
+	a := &ages[min(int(r.turn-h.last), len(ages)-1)]
+	long := h.uses * r.perTurn >> oneBits
+	recent := (r.recentPrior + h.recent*a.fading>>oneBits) * r.perWeight >> oneBits
+	return (a.hazard + weightLong*long + r.longPrior + weightRecent*recent) >> weightBits
 }

@@ -28,7 +28,7 @@ func (s *scanned) Insert(e ExpertID, prefetch bool) {
 
 func (s *scanned) Evict() ExpertID {
 	for l := range s.due {
-		if s.heaps.size[l] > 0 && s.heaps.state[l] == outdated {
+		if f := &s.heaps.fronts[l]; f.size > 0 && f.state == outdated {
 			s.rank(l)
 		}
 	}
@@ -195,7 +195,6 @@ func TestNextUseChance(t *testing.T) {
 		p.Begin(0, nil, []ExpertID{e})
 	}
 	prior := 2. / 10
-	p.rates[0] = p.newRates(0)
 	for e, used := range uses {
 		want := prior
 		if len(used) > 0 {
@@ -207,7 +206,7 @@ func TestNextUseChance(t *testing.T) {
 			hazard := float64(p.hazard.at(int64(turns+1-used[len(used)-1]))) / float64(one)
 			want = (weightHazard*hazard + weightLong*long + weightRecent*recent/weight) / 16
 		}
-		if got := float64(p.chance(ExpertID(e))) / float64(one); math.Abs(got-want) > 1e-5 {
+		if got := float64(p.chance(0, ExpertID(e))) / float64(one); math.Abs(got-want) > 1e-5 {
 			t.Errorf("expert %d: got chance %.6f, want %.6f", e, got, want)
 		}
 	}

@@ -20,8 +20,8 @@ func (p *Pager) Request(g Group) (Plan, error) {
 	}
 	plan := Plan{Seq: p.event.Seq, Accesses: p.plan, Hits: len(p.event.Hits)}
 	p.end()
-	if len(p.batch) > 0 && p.uploader != nil {
-		if err := p.uploader.Upload(p.batch, false); err != nil {
+	if batch := p.event.Misses; len(batch) > 0 && p.uploader != nil {
+		if err := p.uploader.Upload(batch, false); err != nil {
 			p.failed = fmt.Errorf("pager: upload of step %d, layer %d: %w", g.Step, g.Layer, err)
 			return Plan{}, p.failed
 		}
@@ -59,7 +59,7 @@ func (p *Pager) begin(g Group) {
 	ev := &p.event
 	ev.Seq, ev.Step, ev.Layer, ev.Phase = int(p.count.Groups), g.Step, g.Layer, g.Phase
 	ev.Hits, ev.Misses = ev.Hits[:0], ev.Misses[:0]
-	p.plan, p.batch, p.wanted = p.plan[:0], p.batch[:0], p.wanted[:0]
+	p.plan, p.wanted = p.plan[:0], p.wanted[:0]
 	for _, e := range g.Experts {
 		if p.slotOf[e] != noSlot {
 			ev.Hits = append(ev.Hits, e)
@@ -119,10 +119,8 @@ func (p *Pager) miss(e ExpertID) {
 	}
 	p.place(e, s)
 	p.policy.Insert(e, false)
-	up := Upload{Expert: e, Slot: s, Evicted: old}
 	p.plan = append(p.plan, Access{Expert: e, Slot: s, Evicted: old})
-	p.batch = append(p.batch, up)
-	p.event.Misses = append(p.event.Misses, up)
+	p.event.Misses = append(p.event.Misses, Upload{Expert: e, Slot: s, Evicted: old})
 }
 
 // end counts the group, shows its event to the observer and forgets its prefetches.

@@ -37,8 +37,9 @@ type clock struct {
 	chunkOf []int32 // (slots): 1 + the first access of the chunk that uses it
 	mark    int32
 
-	many, one float64 // of the current group: the time of one expert among others and alone
-	times     Times
+	speed []kernelSpeed // (universe): of the current group's experts
+	last  kernelSpeed   // the one looked up last
+	times Times
 }
 
 // Times is what passed on the clock, in nanoseconds.
@@ -78,18 +79,29 @@ func newClock(m *Machine, shape pager.Shape, slots int) (*clock, error) {
 		speeds: s, bytes: m.ExpertBytes, step: -1,
 		queue: make([]float64, queuesOf(s.copies)),
 		read:  make([]float64, slots), written: make([]float64, slots),
-		chunkOf: make([]int32, slots),
-		times:   Times{Stall: make([]float64, shape.Layers)},
+		chunkOf: make([]int32, slots), speed: make([]kernelSpeed, shape.Universe()),
+		last:  s.expert(1),
+		times: Times{Stall: make([]float64, shape.Layers)},
 	}, nil
 }
 
-// begin starts a group whose tokens take so many rows together. full tells that the
-// whole bank is resident.
-func (c *clock) begin(g pager.Group, rows float64, full bool) {
+// begin starts a group whose tokens take so many rows together, each expert its own of
+// them or, without any, all alike. full tells that the whole bank is resident.
+func (c *clock) begin(g pager.Group, all float64, rows []int32, full bool) {
 	n := float64(len(g.Experts))
-	c.many, c.one = c.expert(rows / n)
+	for i, e := range g.Experts {
+		own := all / n
+		if rows != nil {
+			own = float64(rows[i])
+		}
+		if own != c.last.rows {
+			c.last = c.expert(own)
+			c.last.rows = own
+		}
+		c.speed[e] = c.last
+	}
 	c.times.Read += n * c.speeds.read
-	c.times.Operation += rows * c.flop
+	c.times.Operation += all * c.flop
 	if g.Step == c.step {
 		return
 	}
@@ -150,12 +162,23 @@ func (c *clock) computeChunk(layer int, accesses []pager.Access) {
 		start = max(start, c.written[a.Slot])
 	}
 	c.times.Stall[layer] += start - c.compute
-	took := max(c.one, float64(len(accesses))*c.many) + c.op
+	took := c.dispatch(accesses) + c.op
 	c.times.Compute += took
 	c.compute = start + took
 	for _, a := range accesses {
 		c.read[a.Slot] = c.compute
 	}
+}
+
+// dispatch is the time of one dispatch over accesses.
+func (c *clock) dispatch(accesses []pager.Access) float64 {
+	together, one := 0.0, 0.0
+	for _, a := range accesses {
+		k := &c.speed[a.Expert]
+		together += k.many
+		one = max(one, k.one)
+	}
+	return max(together, one)
 }
 
 // upload copies accesses on the next transfer queue, or, without any, on the compute

@@ -3,8 +3,8 @@ package sim
 import "ufm/pager"
 
 // shared runs a plan where a thread copies misses while the cores compute what is there,
-// as the CPU backend does. Threads and copier share the cores: while both are at work,
-// each has cores / (cores + 1) of its speed.
+// as the CPU backend does. Threads and copier share the cores and the memory: while both
+// are at work, each has the part of its speed that was measured so, or cores / (cores + 1).
 //
 //	copier    [miss 0]······[miss 1]          waits for the last reader of the slot
 //	compute   [hits, some at a time][stall][miss 0][miss 1]
@@ -36,6 +36,7 @@ type race struct {
 	there     int     // accesses whose expert is resident
 	batch     int     // accesses that are being computed
 	computing float64 // what is left of them
+	beside    sharing // of the batch with a copy
 	copying   float64 // what is left of the copy
 }
 
@@ -43,11 +44,12 @@ type race struct {
 func (r *race) start() {
 	if r.batch == 0 {
 		r.batch = min(r.there-r.done, 4*int(r.cores))
-		r.computing = float64(r.batch) * r.many
-		if r.batch == 1 {
-			r.computing = r.clock.one
-		}
+		batch := r.accesses[r.done:][:r.batch]
+		r.computing = r.dispatch(batch)
 		r.times.Compute += r.computing
+		if r.batch > 0 {
+			r.beside = r.speed[batch[0].Expert].beside
+		}
 	}
 	if r.copying == 0 && r.there < len(r.accesses) &&
 		int(r.chunkOf[r.accesses[r.there].Slot]) <= r.done {
@@ -57,26 +59,31 @@ func (r *race) start() {
 
 // advance lets time pass until one of the two is done.
 func (r *race) advance(layer int) {
-	speed, step := 1.0, r.computing
-	switch {
-	case r.batch == 0:
+	at := sharing{1, 1}
+	if r.batch > 0 && r.copying > 0 {
+		at = r.beside
+	}
+	step := r.computing / at.compute
+	if r.batch == 0 {
 		step = r.copying
 		r.times.Stall[layer] += step
-	case r.copying > 0:
-		speed = r.cores / (r.cores + 1)
-		step = min(step, r.copying)
+	} else if r.copying > 0 {
+		step = min(step, r.copying/at.copy)
 	}
-	r.compute += step / speed
+	r.compute += step
 	if r.batch > 0 {
-		if r.computing -= step; r.computing <= 0 {
+		if r.computing -= step * at.compute; r.computing <= nearlyNothing {
 			r.done, r.batch = r.done+r.batch, 0
 		}
 	}
 	if r.copying > 0 {
-		if r.copying -= step; r.copying <= 0 {
+		if r.copying -= step * at.copy; r.copying <= nearlyNothing {
 			r.copying = 0
 			r.there++
 			r.chunkOf[r.accesses[r.there-1].Slot] = int32(r.there)
 		}
 	}
 }
+
+// nearlyNothing is a time, in nanoseconds, that rounding may leave of what is done.
+const nearlyNothing = 1e-3

@@ -6,7 +6,8 @@ import (
 )
 
 // published runs a plan as the original's pager did: each miss is uploaded on demand and
-// the host waits for it, over one queue; compute follows without being waited for.
+// the host waits for it, over one queue; compute follows without being waited for. Cores
+// compute hits one by one too.
 //
 //	host      ─[upload 0]─wait─[upload 1]─wait─ ··· ─wait for all─
 //	compute             └─[expert 0]    └─[expert 1]
@@ -15,7 +16,8 @@ func (c *clock) published(layer int, plan pager.Plan, tail float64) {
 	for first := 0; first < len(plan.Accesses); {
 		last := first + 1
 		if plan.Accesses[first].Hit {
-			for last < len(plan.Accesses) && plan.Accesses[last].Hit {
+			for c.copies != hardware.ByCores &&
+				last < len(plan.Accesses) && plan.Accesses[last].Hit {
 				last++
 			}
 		} else {

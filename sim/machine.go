@@ -37,7 +37,9 @@ type speeds struct {
 	turn     float64 // from the host's submit to its waking, without the device's work
 	op       float64 // the device's time between two pieces of compute
 	layer    float64 // of a layer besides its experts
-	token    float64 // likewise, more for each token
+	token    float64 // likewise, more for each token, without what follows
+	gate     float64 // likewise, for each expert of the layer
+	choice   float64 // likewise, for each of its experts beyond the first
 	step     float64 // the host's, for a step
 	copyWait float64 // of a queue before a copy
 	transfer float64 // of one expert over the link, all queues at work
@@ -47,8 +49,15 @@ type speeds struct {
 	kernels  []kernelSpeed
 }
 
-// kernelSpeed is the time for one expert with so many rows.
-type kernelSpeed struct{ rows, many, one float64 }
+// kernelSpeed is the time for one expert with so many rows: among many in a dispatch, and
+// alone.
+type kernelSpeed struct {
+	rows, many, one float64
+	beside          sharing
+}
+
+// sharing is how fast compute and a copy are beside each other, of what each is alone.
+type sharing struct{ compute, copy float64 }
 
 func (m *Machine) speeds() (*speeds, error) {
 	d := &m.Device
@@ -77,14 +86,18 @@ func (m *Machine) speeds() (*speeds, error) {
 	if t := d.Timing; t != nil {
 		s.copies = t.Copies
 		s.layer, s.step = 1e3*t.LayerUs, max(0, 1e3*t.StepUs-s.turn) // one turn is always there
-		s.token = t.TokenUs * float64(m.DModel)
-		s.kernels = kernelSpeeds(t.Experts, m.DType, size, s.read)
+		per := float64(m.DModel)
+		s.gate, s.choice = t.GateUs*per, t.ChoiceUs*per
+		s.token = t.TokenUs*per - hardware.TimedExperts*s.gate
 	}
 	if s.copies != hardware.ByQueues {
 		s.copyWait, s.op = 0, 0 // part of what was measured
 	}
 	if s.copies == hardware.ByCores {
 		s.turn, s.cores = 0, float64(max(1, d.Timing.Cores)) // the host is the device
+	}
+	if d.Timing != nil {
+		s.kernels = s.kernelSpeeds(d.Timing, m.DType, size)
 	}
 	return s, nil
 }
@@ -104,20 +117,25 @@ func linkRates(d *hardware.Ceilings, bytes int64) (all, one float64) {
 	return all, one
 }
 
-// kernelSpeeds are the speeds of the kernels for one storage type, by rows. None reads
-// weights faster than memory gives them, though a few measured ones may lie in caches.
-func kernelSpeeds(
-	rates []hardware.ExpertRate, dtype string, size, read float64,
-) []kernelSpeed {
+// kernelSpeeds are the speeds of the kernels for one storage type, by rows. Those measured
+// on a few experts read no weights faster than memory gives them: they may lie in caches.
+func (s *speeds) kernelSpeeds(t *hardware.Timing, dtype string, size float64) []kernelSpeed {
+	least := s.read
+	if t.BankBytes > 0 {
+		least = 0
+	}
 	var list []kernelSpeed
-	for _, r := range rates {
+	for _, r := range t.Experts {
 		if r.DType != dtype || r.GBs <= 0 {
 			continue
 		}
-		k := kernelSpeed{rows: r.Rows, many: max(size/r.GBs, read)}
+		k := kernelSpeed{rows: r.Rows, many: max(size/r.GBs, least), beside: s.shares()}
 		k.one = k.many
 		if r.OneGBs > 0 {
 			k.one = max(k.many, size/r.OneGBs)
+		}
+		if r.Beside > 0 && r.CopyBeside > 0 {
+			k.beside = sharing{min(1, r.Beside), min(1, r.CopyBeside)}
 		}
 		list = append(list, k)
 	}
@@ -125,14 +143,19 @@ func kernelSpeeds(
 	return list
 }
 
-// expert is the time for one expert with so many rows: among many in a dispatch, and
-// alone. Between measured numbers of rows it is interpolated, beyond them arithmetic
-// binds, and it grows with the rows.
-func (s *speeds) expert(rows float64) (many, one float64) {
+// shares is what a thread that copies leaves of the cores, and gets of one.
+func (s *speeds) shares() sharing {
+	equal := s.cores / (s.cores + 1)
+	return sharing{equal, equal}
+}
+
+// expert is the speed for one expert with so many rows. Between measured numbers of rows
+// it is interpolated, beyond them arithmetic binds, and time grows with the rows.
+func (s *speeds) expert(rows float64) kernelSpeed {
 	ks := s.kernels
 	if len(ks) == 0 {
-		many = max(s.read, rows*s.flop)
-		return many, many
+		many := max(s.read, rows*s.flop)
+		return kernelSpeed{rows, many, many, s.shares()}
 	}
 	i := 0
 	for i < len(ks) && ks[i].rows < rows {
@@ -140,13 +163,19 @@ func (s *speeds) expert(rows float64) (many, one float64) {
 	}
 	switch {
 	case i == 0:
-		return ks[0].many, ks[0].one
+		return ks[0]
 	case i == len(ks):
-		last := ks[i-1]
-		by := rows / last.rows
-		return last.many * by, last.one * by
+		k := ks[i-1]
+		by := rows / k.rows
+		return kernelSpeed{rows, k.many * by, k.one * by, k.beside}
 	}
 	a, b := ks[i-1], ks[i]
 	part := (rows - a.rows) / (b.rows - a.rows)
-	return a.many + part*(b.many-a.many), a.one + part*(b.one-a.one)
+	between := func(a, b float64) float64 { return a + part*(b-a) }
+	return kernelSpeed{
+		rows, between(a.many, b.many), between(a.one, b.one),
+		sharing{
+			between(a.beside.compute, b.beside.compute), between(a.beside.copy, b.beside.copy),
+		},
+	}
 }

@@ -37,6 +37,9 @@ type Options struct {
 	Machine *Machine
 	// Tokens are those that each group's layer was given; nil: one.
 	Tokens []int32
+	// Rows are the tokens that chose an expert, of all experts of all groups one after the
+	// other; nil: the experts of a group share its tokens' choices equally.
+	Rows []int32
 	// Resident begins with every expert in the pool, which must have room for all.
 	Resident bool
 	// Prefetch asks for experts ahead of their groups; nil: nothing does.

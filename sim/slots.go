@@ -39,6 +39,9 @@ func ParseSlots(list string, universe int) (sizes []int, notes []string, err err
 // parseSizes reads one item of a list.
 func parseSizes(item string, universe int) (sizes []int, note string, err error) {
 	from, rest, isRange := strings.Cut(item, "-")
+	if from == "" && isRange {
+		return nil, "", fmt.Errorf("size %q: want at least 1", item)
+	}
 	low, err := parseSize(from, universe)
 	if err != nil {
 		return nil, "", err

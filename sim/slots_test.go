@@ -49,7 +49,7 @@ func TestParseSlotsErrors(t *testing.T) {
 		{"96,", "a size is empty"},
 		{"0", `size "0": want at least 1`},
 		{"0%", "want more than nothing"},
-		{"-5", "a size is empty"},
+		{"-5", "want at least 1"},
 		{"ten", `size "ten"`},
 		{"1e3", `size "1e3"`},
 		{"1/3%", `"1/3" is not a plain number`},

@@ -64,6 +64,7 @@ type workload struct {
 	shape  pager.Shape
 	groups []pager.Group
 	tokens []int32          // by group; nil where there is no clock
+	rows   []int32          // by expert of a group, likewise
 	flat   []pager.ExpertID // single accesses in place of groups
 }
 
@@ -75,7 +76,7 @@ func (s *Sweep) workload(source *Source) *workload {
 	}
 	w.shape, w.groups = Groups(source.Trace)
 	if s.Machine != nil {
-		w.tokens = GroupTokens(source.Trace)
+		w.tokens, w.rows = GroupTokens(source.Trace), GroupRows(source.Trace)
 	}
 	return w
 }
@@ -160,7 +161,7 @@ func (s *Sweep) replay(c *cell) (Row, error) {
 		return row, nil
 	}
 	opts := replayed(c.policy, c.slots)
-	opts.Machine, opts.Tokens, opts.Seed = s.Machine, c.tokens, s.Seed
+	opts.Machine, opts.Tokens, opts.Rows, opts.Seed = s.Machine, c.tokens, c.rows, s.Seed
 	if s.prefetches() {
 		var err error
 		if opts.Prefetch, err = NewPrefetcher(s.Prefetch, c.Trace); err != nil {

@@ -29,12 +29,39 @@ func GroupTokens(t *trace.Trace) []int32 {
 	return tokens
 }
 
+// GroupRows counts the tokens that chose each expert of each group that Groups returns.
+func GroupRows(t *trace.Trace) []int32 {
+	var rows []int32
+	count := make([]int32, t.Experts)
+	first := 0
+	for _, size := range t.StepSizes {
+		for layer := range t.Layers {
+			for token := first; token < first+int(size); token++ {
+				for _, e := range t.Row(token, layer) {
+					if e >= 0 {
+						count[e]++
+					}
+				}
+			}
+			for e, n := range count {
+				if n > 0 {
+					rows = append(rows, n)
+					count[e] = 0
+				}
+			}
+		}
+		first += int(size)
+	}
+	return rows
+}
+
 // requestTimed is requestAll with a clock, with prefetches, or with both. It returns the
 // counts as they were before the group from which on is counted.
 func requestTimed(
 	p *pager.Pager, groups []pager.Group, opts *Options, c *clock,
 ) (before pager.Stats, err error) {
 	var ahead []pager.ExpertID
+	rows := opts.Rows
 	for i, g := range groups {
 		if i == opts.From {
 			before = p.Stats()
@@ -42,7 +69,11 @@ func requestTimed(
 				c.reset()
 			}
 		}
-		if err := request(p, g, opts, i, c); err != nil {
+		var own []int32
+		if rows != nil {
+			own, rows = rows[:len(g.Experts)], rows[len(g.Experts):]
+		}
+		if err := request(p, g, opts, i, own, c); err != nil {
 			return before, fmt.Errorf("sim: group %d: %w", i, err)
 		}
 		if opts.Prefetch != nil {
@@ -62,8 +93,10 @@ func requestTimed(
 	return before, nil
 }
 
-// request asks for one group and lets the time of its work pass.
-func request(p *pager.Pager, g pager.Group, opts *Options, i int, c *clock) error {
+// request asks for one group and lets the time of its work pass. rows are its experts'.
+func request(
+	p *pager.Pager, g pager.Group, opts *Options, i int, rows []int32, c *clock,
+) error {
 	if c == nil {
 		_, err := p.Request(g)
 		return err
@@ -72,12 +105,13 @@ func request(p *pager.Pager, g pager.Group, opts *Options, i int, c *clock) erro
 	if opts.Tokens != nil {
 		tokens = float64(opts.Tokens[i])
 	}
-	c.begin(g, tokens*float64(p.Shape().TopK), p.Full())
+	topK, experts := float64(p.Shape().TopK), float64(p.Shape().Experts)
+	c.begin(g, tokens*topK, rows, p.Full())
 	plan, err := p.Request(g)
 	if err != nil {
 		return err
 	}
-	tail := c.layer + tokens*c.token
+	tail := c.layer + tokens*max(0, c.token+experts*c.gate+max(0, topK-1)*c.choice)
 	switch {
 	case opts.Order == pager.Ascending:
 		c.published(g.Layer, plan, tail)

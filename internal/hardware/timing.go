@@ -12,9 +12,21 @@ type Timing struct {
 	LayerUs float64 `json:"layer_us"`
 	TokenUs float64 `json:"token_us"`
 	// StepUs is the host's time for a step beyond the device's.
-	StepUs  float64      `json:"step_us"`
-	Experts []ExpertRate `json:"experts"`
+	StepUs float64 `json:"step_us"`
+	// GateUs is the router's part of TokenUs for each expert of a layer: TokenUs is of
+	// layers with TimedExperts. 0: unknown.
+	GateUs float64 `json:"gate_us,omitempty"`
+	// ChoiceUs is more for each expert of a token beyond its first, and thousand
+	// dimensions: gathering its row and adding its result. TokenUs has the first one.
+	ChoiceUs float64      `json:"choice_us,omitempty"`
+	Experts  []ExpertRate `json:"experts"`
+	// BankBytes are those of the experts that the kernels were measured on, of which each
+	// step had others. 0: each had the same, which may have lain in caches.
+	BankBytes int64 `json:"bank_bytes,omitempty"`
 }
+
+// TimedExperts is how many experts the layers have that TokenUs is measured on.
+const TimedExperts = 64
 
 // Copies tells what runs uploads.
 type Copies string
@@ -36,4 +48,8 @@ type ExpertRate struct {
 	Rows   float64 `json:"rows"`
 	GBs    float64 `json:"gb_s"`     // many experts in one dispatch
 	OneGBs float64 `json:"one_gb_s"` // a single expert in it; 0: as with many
+	// Where cores copy: the part of their speed that kernels keep while a thread copies, and
+	// the part that the copy keeps. 0: each thread has an equal share of the cores.
+	Beside     float64 `json:"beside,omitempty"`
+	CopyBeside float64 `json:"copy_beside,omitempty"`
 }
