@@ -29,10 +29,10 @@ package pager
 //	due    t+2     t+3     t+4     t+1           now t: layer 2 was just executed
 //	next   due + L(1/p − 1), the largest goes
 //
-// In a group with more misses than one token can have, the newest miss stays until the
-// next one is in. Otherwise the misses of a layer without other residents would all
-// pass through one slot, each upload waiting for the compute before it; with two slots
-// they overlap, for one hit a turn of all layers.
+// In a group with more misses than one token can have, the newest three misses stay until
+// the next one is in, in a small pool fewer. Otherwise the misses of a layer without other residents would all
+// pass through one slot, each upload waiting for the compute before it. With four slots two
+// uploads share the link while two experts compute.
 //
 // Chances are fixed-point integers, so that every machine decides alike.
 type nextUse struct {
@@ -50,11 +50,16 @@ type nextUse struct {
 	due    []int64    // (layers): clock of the layer's next turn
 	prior  int64      // chance of an expert of which nothing is known
 	windowed
-	ages    []byAge // (ages): the last one stands for all above
-	touches int64   // of experts, for their order
-	overlap bool    // the newest miss of this group stays
-	newest  member  // miss of this group that is not yet in its heap, or of NoExpert
+	ages      []byAge // (ages): the last one stands for all above
+	touches   int64   // of experts, for their order
+	residents int
+	overlap   bool     // the newest misses of this group stay
+	newest    []member // misses of this group that are not yet in their heap, oldest first
 }
+
+// maxNewest is how many misses of a large group stay, but no more than one in so many
+// residents: in a small pool they would cost more hits than the overlap is worth.
+const maxNewest, residentsPerNewest = 3, 16
 
 // windowed are shares of the windowed weight of all turns, which is 1.
 type windowed struct {
@@ -99,7 +104,7 @@ func newNextUse(name string, shape Shape, window int) *nextUse {
 		heaps:  newLayerHeaps(shape),
 		due:    make([]int64, shape.Layers),
 		ages:   make([]byAge, max(16*window, hazardAges)+1),
-		newest: member{expert: NoExpert},
+		newest: make([]member, 0, maxNewest+1),
 	}
 	p.prior = one * int64(max(shape.TopK, 1)) / int64(shape.Experts)
 	p.windowed = windowed{
@@ -130,7 +135,9 @@ func (p *nextUse) drawHazard() {
 
 // Begin moves the clock on to the layer and learns from the group.
 func (p *nextUse) Begin(layer int, hits, misses []ExpertID) {
-	p.admit(member{expert: NoExpert})
+	for len(p.newest) > 0 {
+		p.insert(p.oldest())
+	}
 	p.overlap = len(misses) > p.shape.TopK
 	for {
 		p.clock++
@@ -180,6 +187,7 @@ func (p *nextUse) Touch(e ExpertID) {
 // Insert adds e to its layer's residents; of a group's misses, the one before it.
 func (p *nextUse) Insert(e ExpertID, prefetch bool) {
 	p.touches++
+	p.residents++
 	if prefetch || !p.overlap {
 		p.insert(member{expert: e, touched: p.touches})
 	} else {
@@ -187,12 +195,19 @@ func (p *nextUse) Insert(e ExpertID, prefetch bool) {
 	}
 }
 
-// admit makes m the newest miss and lets the one before it into its heap.
+// admit makes m the newest miss and lets the oldest of too many into its heap.
 func (p *nextUse) admit(m member) {
-	if p.newest.expert != NoExpert {
-		p.insert(p.newest)
+	p.newest = append(p.newest, m)
+	if len(p.newest) > max(1, min(maxNewest, p.residents/residentsPerNewest)) {
+		p.insert(p.oldest())
 	}
-	p.newest = m
+}
+
+// oldest takes the oldest of the newest misses.
+func (p *nextUse) oldest() member {
+	m := p.newest[0]
+	p.newest = append(p.newest[:0], p.newest[1:]...)
+	return m
 }
 
 func (p *nextUse) insert(m member) {
@@ -208,6 +223,7 @@ func (p *nextUse) insert(m member) {
 
 // Evict takes the top of the layer whose top is needed last.
 func (p *nextUse) Evict() ExpertID {
+	p.residents--
 	best, bestNext := -1, int64(0)
 	for l := range p.heaps.fronts {
 		f := &p.heaps.fronts[l]
@@ -225,12 +241,10 @@ func (p *nextUse) Evict() ExpertID {
 	if best >= 0 {
 		return p.heaps.pop(best)
 	}
-	e := p.newest.expert // the pool is a single slot
-	if e == NoExpert {
+	if len(p.newest) == 0 {
 		p.emptied()
 	}
-	p.newest.expert = NoExpert
-	return e
+	return p.oldest().expert // the pool is smaller than that
 }
 
 // findFront puts a layer in order, as far as its front needs it.

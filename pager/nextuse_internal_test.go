@@ -59,8 +59,9 @@ func (s *scanned) Evict() ExpertID {
 func (s *scanned) scanLayer(l int) (top member, any bool) {
 	for i := range s.shape.Experts {
 		e := s.shape.ID(l, i)
-		if !s.resident[e] || e == s.newest.expert {
-			continue // the newest miss may not go yet
+		isNewest := func(m member) bool { return m.expert == e }
+		if !s.resident[e] || slices.ContainsFunc(s.newest, isNewest) {
+			continue // the newest misses may not go yet
 		}
 		m := s.heaps.members(l)[s.heaps.place[e]]
 		if m.expert != e || m.touched != s.touched[e] {

@@ -144,7 +144,7 @@ func (c *clock) group(layer int, plan pager.Plan, tail float64) {
 		c.computeChunk(layer, plan.Accesses[first:last])
 		first = last
 	}
-	chunk := missChunk(len(plan.Accesses)-plan.Hits, c.bytes)
+	chunk := c.missChunk(plan.Accesses[plan.Hits:])
 	for first := plan.Hits; first < len(plan.Accesses); {
 		last := c.endOfMisses(plan.Accesses, first, chunk)
 		c.upload(plan.Accesses[first:last])

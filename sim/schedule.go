@@ -10,11 +10,29 @@ const (
 	maxChunks  = 64       // a group is not cut into more bundles
 )
 
-// missChunk is the number of misses that are uploaded and computed together.
-func missChunk(misses int, expertBytes int64) int {
-	bundle := int(chunkBytes / max(expertBytes, 1))
-	return max(1, bundle, (misses+maxChunks-1)/maxChunks)
+// missChunk is the number of misses that are uploaded and computed together: where slots come
+// up again, no more than a quarter of those.
+func (c *clock) missChunk(misses []pager.Access) int {
+	bundle := bundleOf(c.bytes)
+	if bundle > 1 {
+		c.mark++
+		through := 0
+		for _, a := range misses {
+			if c.chunkOf[a.Slot] != c.mark {
+				c.chunkOf[a.Slot] = c.mark
+				through++
+			}
+		}
+		if through < len(misses) {
+			bundle = min(bundle, through/4)
+		}
+	}
+	return max(1, bundle, (len(misses)+maxChunks-1)/maxChunks)
 }
+
+// bundleOf is the number of experts of a size that are copied together where nothing else
+// matters.
+func bundleOf(expertBytes int64) int { return max(1, int(chunkBytes/max(expertBytes, 1))) }
 
 // endOfHits ends a chunk of hits: an eighth of the misses first, then doubling, where a
 // miss takes the slot of a hit; else all of them are one.

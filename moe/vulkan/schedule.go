@@ -76,7 +76,7 @@ func (s *scheduler) group(plan pager.Plan) []op {
 		s.computeOp(plan, first, last)
 		first = last
 	}
-	chunk := s.missChunk(len(plan.Accesses) - plan.Hits)
+	chunk := s.missChunk(plan.Accesses[plan.Hits:])
 	for first := plan.Hits; first < len(plan.Accesses); {
 		last := s.endOfMisses(plan, first, chunk)
 		s.uploadOp(plan.Accesses, first, last)
@@ -153,11 +153,28 @@ func evictsMember(plan pager.Plan) bool {
 	return false
 }
 
-// missChunk is the number of misses that are uploaded and computed together.
-func (s *scheduler) missChunk(misses int) int {
-	bundle := int(chunkBytes / max(s.expertBytes, 1))
-	return max(1, bundle, (misses+maxChunks-1)/maxChunks)
+// missChunk is the number of misses that are uploaded and computed together: where slots come
+// up again, at most a quarter of those, so that two chunks share the link while two compute.
+func (s *scheduler) missChunk(misses []pager.Access) int {
+	through := 0
+	for _, a := range misses {
+		if s.chunkOf[a.Slot] == 0 {
+			s.chunkOf[a.Slot] = 1
+			through++
+		}
+	}
+	for _, a := range misses {
+		s.chunkOf[a.Slot] = 0
+	}
+	bundle := s.bundle()
+	if through < len(misses) {
+		bundle = min(bundle, through/4)
+	}
+	return max(1, bundle, (len(misses)+maxChunks-1)/maxChunks)
 }
+
+// bundle is the number of experts that are copied together where nothing else matters.
+func (s *scheduler) bundle() int { return max(1, int(chunkBytes/max(s.expertBytes, 1))) }
 
 // endOfMisses ends a chunk before a slot comes up twice in it.
 func (s *scheduler) endOfMisses(plan pager.Plan, first, chunk int) int {

@@ -46,8 +46,7 @@ func (x *text) prefetch(l int) error {
 // uploadAhead records the uploads of a prefetch, in bundles that alternate between the
 // transfer queues.
 func (r *runner) uploadAhead(uploads []pager.Upload) error {
-	bundle := r.schedule.missChunk(len(uploads))
-	for piece := range slices.Chunk(uploads, bundle) {
+	for piece := range slices.Chunk(uploads, r.schedule.bundle()) {
 		accesses := make([]pager.Access, len(piece))
 		for i, u := range piece {
 			accesses[i] = pager.Access{Expert: u.Expert, Slot: u.Slot, Evicted: u.Evicted}

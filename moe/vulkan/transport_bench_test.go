@@ -53,7 +53,7 @@ func uploads(t testing.TB, b *backend, s moe.Shape, queues int) *runner {
 // uploadOnce brings every expert to its slot, in bundles as a group's misses, and waits.
 func (r *runner) uploadOnce(t testing.TB) {
 	n := r.cfg.Shape.Experts
-	bundle := r.schedule.missChunk(n)
+	bundle := r.schedule.bundle()
 	for first := 0; first < n; first += bundle {
 		var accesses []pager.Access
 		for e := first; e < min(first+bundle, n); e++ {
