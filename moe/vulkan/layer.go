@@ -41,7 +41,7 @@ func (r *runner) recordRouter(c *vk.Commands, b *moe.Batch, l int) {
 		Logits: m.logits.Address(), Given: given, Ids: m.ids.Address(), Weights: m.weights.Address(),
 		Experts: uint32(s.Experts), TopK: uint32(s.TopK), Normalize: normalize,
 	}), tokens, 1, 1)
-	c.Barrier()
+	r.barrierBeforeCapture(c, b)
 	r.captureChoice(c, b, l)
 	quads := (choices + 3*min(s.Experts, choices)) / 4
 	plan := uint64(0)
@@ -55,11 +55,20 @@ func (r *runner) recordRouter(c *vk.Commands, b *moe.Batch, l int) {
 		Choices: uint32(choices), TopK: uint32(s.TopK), Experts: uint32(s.Experts),
 		Quads: uint32(quads), Rounded: k.roundedFrom(),
 	}), 1, 1, 1)
-	c.Barrier()
+	c.DispatchBarrier()
 	c.Dispatch(k.gather, pushBytes(pushGather{
 		X: x.Address() + uint64(at), Rows: m.rows.Address(), Gathered: m.gathered.Address(), D: uint32(in),
 	}), over(k.gatherItems(in), gatherThreads), quads, 1)
-	c.Barrier()
+	c.Barrier() // the host reads the counts, or indirect dispatches their sizes
+}
+
+// barrierBeforeCapture is the cheaper barrier, unless copies come next.
+func (r *runner) barrierBeforeCapture(c *vk.Commands, b *moe.Batch) {
+	if b.Capture != nil {
+		c.Barrier()
+	} else {
+		c.DispatchBarrier()
+	}
 }
 
 // captureChoice keeps the choice of a layer's router, if the batch asks for it.
@@ -99,7 +108,7 @@ func (r *runner) recordGate(c *vk.Commands, b *moe.Batch, l int) {
 		Logits: m.logits.Address(),
 		D4:     uint32(in / 4), Tokens: uint32(tokens), Experts: uint32(s.Experts),
 	}), over(s.Experts, k.gateExperts), over(tokens, k.gateTokens), 1)
-	c.Barrier()
+	c.DispatchBarrier()
 }
 
 // layerInput tells where a layer's input is: the caller's, or what the layer before left.
@@ -130,13 +139,17 @@ func (r *runner) recordCombine(c *vk.Commands, b *moe.Batch, l int) {
 	if b.Capture != nil {
 		kept = m.moe.Address()
 	}
-	c.Barrier()
+	c.DispatchBarrier()
 	c.Dispatch(r.kernels.combine, pushBytes(pushCombine{
 		Y: m.y.Address(), Position: m.position.Address(), Weights: m.weights.Address(),
 		X: x.Address() + uint64(at), Next: m.x.Address(), Moe: kept,
 		DModel: uint32(r.cfg.Shape.DModel), Chained: chained,
 	}), b.Tokens, 1, 1)
-	c.Barrier()
+	if l+1 == r.cfg.Shape.Layers {
+		c.Barrier() // the host goes on
+	} else {
+		r.barrierBeforeCapture(c, b)
+	}
 	if b.Capture != nil {
 		state := int64(4 * b.Tokens * r.layout.In)
 		c.Copy(m.captureOutput, int64(l)*state, m.moe, 0, state)
@@ -163,12 +176,44 @@ func (r *runner) runGroup(ctx context.Context, b *moe.Batch, l int, p pager.Plan
 		return r.runPublished(ctx, b, l, p)
 	}
 	ops := r.schedule.group(p)
+	if err := r.uploadFirst(ops, p); err != nil {
+		return 0, err
+	}
 	for i, o := range ops {
+		if o.upload && r.uploadsFirst() {
+			continue
+		}
 		if err := r.recordOp(o, p, b, l, i == len(ops)-1); err != nil {
 			return 0, err
 		}
 	}
 	return r.schedule.compute, nil
+}
+
+// uploadsFirst reports whether a group's uploads go to the link before its computes are
+// recorded, which takes a good part of a millisecond for a large group. They may wait for
+// computes that are submitted after them, so that they need queues of their own; and
+// staging buffers must not, for the host itself waits for those.
+func (r *runner) uploadsFirst() bool { return len(r.batches) > 1 && r.bank.ring == nil }
+
+// uploadFirst records the uploads of a group and submits them, if they may go first.
+func (r *runner) uploadFirst(ops []op, p pager.Plan) error {
+	if !r.uploadsFirst() {
+		return nil
+	}
+	for _, o := range ops {
+		if o.upload {
+			if err := r.recordUpload(o, p.Accesses[o.first:o.last]); err != nil {
+				return err
+			}
+		}
+	}
+	for _, b := range r.batches[1:] {
+		if err := b.submit(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // recordOp records one op of a plan; the last one of a group takes the tail along.
@@ -229,7 +274,7 @@ func (r *runner) recordExperts(c *vk.Commands, accesses []pager.Access) {
 	first[len(k.tiles)] = r.tilesUsed
 	up, down := r.products()
 	r.recordProduct(c, up, m.gathered, m.hidden, first)
-	c.Barrier()
+	c.DispatchBarrier()
 	r.recordProduct(c, down, m.hidden, m.y, first)
 }
 

@@ -64,7 +64,7 @@ func (r *runner) recordPlanned(c *vk.Commands) {
 		src, dst := m.gathered, m.hidden
 		if i == 1 {
 			src, dst = m.hidden, m.y
-			c.Barrier()
+			c.DispatchBarrier()
 		}
 		for t, pipeline := range p.pipelines {
 			c.DispatchIndirect(pipeline, r.pushProduct(p, m.plannedTiles, src, dst, t*m.maxTiles),
