@@ -35,7 +35,7 @@ type Variant struct {
 func Variants() []Variant {
 	var v []Variant
 	for _, name := range []string{
-		"gate", "gates", "topk", "group", "gather", "combine", "read", "copy", "flops", "warm",
+		"gate", "gates", "topk", "group", "gather", "combine", "read", "copy", "flops",
 	} {
 		v = append(v, plain(name, name+".comp"))
 	}

@@ -111,6 +111,35 @@ func TestGreedyTakesTheFirstOfEquals(t *testing.T) {
 	}
 }
 
+// TestLikeliestOfMany compares the search in pieces with a plain one, at their edges too.
+func TestLikeliestOfMany(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 50 {
+		logits := make([]float32, 1+random.IntN(1<<17))
+		for i := range logits {
+			logits[i] = float32(random.IntN(1000) - 2000 + random.IntN(2)*1500)
+		}
+		want := 0
+		for i, v := range logits {
+			if v > logits[want] {
+				want = i
+			}
+		}
+		if got, err := likeliest(logits); err != nil || int(got) != want {
+			t.Fatalf("%d logits: got %d, %v, want %d", len(logits), got, err, want)
+		}
+	}
+	negativeZero := float32(math.Copysign(0, -1))
+	wide := make([]float32, 1<<16)
+	for i := range wide {
+		wide[i] = negativeZero
+	}
+	wide[40000] = 0
+	if got, err := likeliest(wide); err != nil || got != 0 {
+		t.Errorf("zeros of both signs: got %d, %v, want 0", got, err)
+	}
+}
+
 func TestKthLargest(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		values := rapid.SliceOfN(rapid.Float32Range(-3, 3), 1, 40).Draw(t, "values")

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"ufm/moe"
@@ -248,9 +249,23 @@ func (x *text) moreLogits(ctx context.Context) error {
 				return err
 			}
 		}
-		cutRows(x.batch.Logits[first*vocab:][:n*vocab], x.dense.logits.Floats(), vocab, x.sizes.vocab)
+		for row := range n {
+			copyWide(x.batch.Logits[(first+row)*vocab:][:vocab], x.dense.logits.Floats()[row*x.sizes.vocab:])
+		}
 	}
 	return nil
+}
+
+// copyWide copies a row of a large vocabulary with several goroutines: the device has just
+// written it, so that every line comes from memory.
+func copyWide(dst, src []float32) {
+	const piece = 1 << 15
+	var work sync.WaitGroup
+	for first := piece; first < len(dst); first += piece {
+		work.Go(func() { copy(dst[first:min(first+piece, len(dst))], src[first:]) })
+	}
+	copy(dst[:min(piece, len(dst))], src)
+	work.Wait()
 }
 
 // runNow records one command buffer, submits it and waits for it.

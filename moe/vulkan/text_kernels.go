@@ -13,7 +13,6 @@ import (
 type textKernels struct {
 	embed, addAttention, addExperts *vk.Pipeline // of residual.comp
 	rope, merge                     *vk.Pipeline
-	warm                            *vk.Pipeline    // nil where there is no cache to fill
 	route                           *vk.Pipeline    // for one token
 	attend                          [2]*vk.Pipeline // for few tokens, for many
 	attendOne                       *vk.Pipeline    // for one, with rope and merge
@@ -93,9 +92,6 @@ func newTextKernels(dev *backend, s textSizes) (*textKernels, error) {
 	k.addExperts = b.pipeline("add_experts", pushResidual{}, threads, d, uint32(s.TopK))
 	k.rope = b.pipeline("rope", pushRope{}, ropeThreads)
 	k.merge = b.pipeline("merge", pushMerge{}, mergeThreads)
-	if dev.device.Info().Kind != cpuKind {
-		k.warm = b.pipeline("warm", pushWarm{})
-	}
 	k.route = b.pipeline("route", pushRoute{}, uint32(routeThreads(s.rowThreads, s.d)), d/4,
 		uint32(s.Experts), uint32(s.TopK))
 	for i, tokens := range s.attendTokens() {

@@ -47,7 +47,6 @@ func (x *text) recordToOutput(c *vk.Commands, l int) (parts int) {
 	c.DispatchBarrier()
 	if x.single() {
 		x.recordAttendOne(c, l, parts)
-		x.recordWarm(c, m.out[l])
 	} else {
 		x.recordRope(c, l, parts)
 		c.DispatchBarrier()
@@ -67,9 +66,6 @@ func (x *text) recordAfter(c *vk.Commands, l int) {
 	p := x.residual(m.mid, m.h, x.vectorAt(moe.AttentionNorm, l+1))
 	p.Added, p.Index, p.Weights = experts.y.Address(), experts.position.Address(), experts.weights.Address()
 	c.Dispatch(k.addExperts, pushBytes(p), x.tokens(), 1, 1)
-	if l+1 < x.sizes.Layers {
-		x.recordWarm(c, m.qkv[l+1])
-	}
 	rows := len(x.batch.Logits) / x.sizes.Vocab
 	last := l+1 == x.sizes.Layers
 	switch {

@@ -35,10 +35,6 @@ type (
 		Parts, Planes, Planned, Normalize, DModel uint32
 		Epsilon                                   float32
 	}
-	pushWarm struct {
-		Src, Sink uint64
-		Sectors   uint32
-	}
 	pushMerge struct {
 		Acc, State, Dst                    uint64
 		Splits, Tokens, Heads, Dim, Stride uint32

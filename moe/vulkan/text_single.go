@@ -42,15 +42,3 @@ func (x *text) recordAttendOne(c *vk.Commands, l, parts int) {
 		Epsilon: float32(s.NormEps), Scale: float32(1 / math.Sqrt(float64(s.HeadDim))),
 	}), groups, 1, splits)
 }
-
-// recordWarm brings weights into the device's cache beside the kernels of one token that leave
-// most of the device idle, for the product that comes next.
-func (x *text) recordWarm(c *vk.Commands, weights *vk.Buffer) {
-	const sector, perGroup = 32, 256 * 4 // bytes; sectors of a workgroup of warm.comp
-	if x.kernels.warm == nil || !x.single() {
-		return
-	}
-	sectors := int(weights.Size() / sector)
-	c.Dispatch(x.kernels.warm, pushBytes(pushWarm{Src: weights.Address(), Sectors: uint32(sectors)}),
-		over(sectors, perGroup), 1, 1)
-}

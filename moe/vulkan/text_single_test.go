@@ -199,18 +199,3 @@ func checkPlan(t *testing.T, name string, ids, counts, position []uint32, tiles 
 		}
 	}
 }
-
-// TestWarm has the kernel keep what it reads, which it does only when asked to.
-func TestWarm(t *testing.T) {
-	l := newLab(t)
-	const words, sector, perGroup = 8 * 1500, 8, 1024
-	src, _ := l.random(words)
-	kept := l.floats(2 * perGroup)
-	p := l.pipeline("warm", pushWarm{})
-	l.dispatch(p, pushWarm{Src: src.Address(), Sink: kept.Address(), Sectors: words / sector}, 2, 1, 1)
-	for i, got := range kept.Words() {
-		if want := src.Words()[min(i, words/sector-1)*sector]; got != want {
-			t.Fatalf("sector %d: got %#x, want %#x", i, got, want)
-		}
-	}
-}
