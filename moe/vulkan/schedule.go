@@ -17,6 +17,8 @@ type op struct {
 	afterRead   uint64    // value of the compute timeline to wait for, 0: none
 	afterWrite  transfers // values of the transfer timelines to wait for
 	signal      uint64    // value of its own timeline when done
+	half        uint64    // of an upload: likewise when half is done; 0: nobody asks
+	afterHalf   transfers // values of halves to wait for
 }
 
 // transfers holds a value for each transfer queue, 0: none.
@@ -77,13 +79,37 @@ func (s *scheduler) group(plan pager.Plan) []op {
 		first = last
 	}
 	chunk := s.missChunk(plan.Accesses[plan.Hits:])
-	for first := plan.Hits; first < len(plan.Accesses); {
+	var half transfers
+	for first, i := plan.Hits, 0; first < len(plan.Accesses); i++ {
 		last := s.endOfMisses(plan, first, chunk)
-		s.uploadOp(plan.Accesses, first, last)
+		switch {
+		case i == 0 && s.staggers(len(plan.Accesses)-first, chunk):
+			half = s.uploadInHalves(plan.Accesses, first, last)
+		default:
+			s.uploadOp(plan.Accesses, first, last).afterHalf = half
+			half = transfers{}
+		}
 		s.computeOp(plan, first, last)
 		first = last
 	}
 	return s.ops
+}
+
+// staggers reports whether a group's second upload begins when half of the first is there.
+// Two queues share the link evenly, so that uploads which begin together end together, and
+// then neither queue copies; from such a beginning on they take turns with their ends.
+func (s *scheduler) staggers(misses, chunk int) bool {
+	const enough = 6 // uploads that make up for what the beginning costs
+	return s.queues == maxTransfers && s.stageBytes == 0 && misses >= enough*chunk
+}
+
+// uploadInHalves schedules an upload that tells when half of it is done.
+func (s *scheduler) uploadInHalves(accesses []pager.Access, first, last int) (half transfers) {
+	s.transfer++
+	value := s.transfer
+	o := s.uploadOp(accesses, first, last)
+	o.half, half[o.queue] = value, value
+	return half
 }
 
 // singly schedules a plan of any order access by access, runs of hits together: for the
@@ -203,7 +229,7 @@ func (s *scheduler) pieces(experts int) int {
 	return int((int64(experts)*s.expertBytes + s.stageBytes - 1) / s.stageBytes)
 }
 
-func (s *scheduler) uploadOp(accesses []pager.Access, first, last int) {
+func (s *scheduler) uploadOp(accesses []pager.Access, first, last int) *op {
 	s.uploads++
 	s.transfer += uint64(s.pieces(last - first))
 	o := op{
@@ -217,6 +243,7 @@ func (s *scheduler) uploadOp(accesses []pager.Access, first, last int) {
 		s.written[a.Slot][o.queue] = o.signal
 	}
 	s.ops = append(s.ops, o)
+	return &s.ops[len(s.ops)-1]
 }
 
 func (s *scheduler) computeOp(plan pager.Plan, first, last int) {

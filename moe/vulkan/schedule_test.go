@@ -73,6 +73,9 @@ func (m *machine) ready(t *task) bool {
 		if v > 0 && m.transfer[q] < v {
 			return false
 		}
+		if v := t.op.afterHalf[q]; v > 0 && m.transfer[q] < v { // at the latest
+			return false
+		}
 	}
 	return true
 }

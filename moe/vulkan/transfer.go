@@ -28,9 +28,23 @@ func (r *runner) recordUpload(o op, accesses []pager.Access) error {
 		}
 		c.Barrier()
 	}
-	wait := r.transferPoints(o.afterWrite)
+	wait := append(r.transferPoints(o.afterWrite), r.transferPoints(o.afterHalf)...)
 	if o.afterRead > 0 {
 		wait = append(wait, vk.Point{Timeline: r.compute.timeline, Value: o.afterRead})
+	}
+	r.moved += int64(len(accesses)) * each
+	if o.half > 0 {
+		total := int64(len(accesses)) * each
+		middle := total / 2 &^ 255
+		r.recordCopies(c, accesses, 0, middle)
+		if err := t.end(c, o.half, wait...); err != nil {
+			return err
+		}
+		if c, err = t.begin(false); err != nil {
+			return err
+		}
+		r.recordCopies(c, accesses, middle, total)
+		return t.end(c, o.signal)
 	}
 	r.staged = r.staged[:0]
 	for _, a := range accesses {
@@ -41,7 +55,6 @@ func (r *runner) recordUpload(o op, accesses []pager.Access) error {
 			r.staged = append(r.staged, a)
 		}
 	}
-	r.moved += int64(len(accesses)) * each
 	if len(r.staged) == 0 {
 		return t.end(c, o.signal, wait...)
 	}
@@ -52,6 +65,16 @@ func (r *runner) recordUpload(o op, accesses []pager.Access) error {
 		return err
 	}
 	return r.submitAll() // the link need not wait for the next buffer to be filled
+}
+
+// recordCopies records the copies of bytes first to last of some experts, one after the other,
+// in a bank that copy engines can read.
+func (r *runner) recordCopies(c *vk.Commands, accesses []pager.Access, first, last int64) {
+	cut(r.bank.each, first, last, func(i int, at, n, _ int64) {
+		slot := r.pool.at(int(accesses[i].Slot))
+		expert, _ := r.bank.at(accesses[i].Expert)
+		c.Copy(slot.buffer, slot.offset+at, expert.buffer, expert.offset+at, n)
+	})
 }
 
 // transferTimes returns when uploads were under way, as disjoint spans in order of time.
