@@ -35,6 +35,7 @@ type tiling struct {
 
 	// Of matrix.comp.
 	up, down int  // subgroups side by side in each product
+	split    int  // threads of the second product: more inputs, fewer outputs; 0: as the first
 	rounded  bool // activations to bfloat16
 }
 
@@ -56,11 +57,13 @@ func newProfile(info vk.DeviceInfo, matrices bool, s moe.Shape, exact bool) prof
 			{from: 3, rows: 16, threads: 256, lanes: 32, staged: 256},
 		}}
 	case s.DType == moe.F32:
-		return profile{matrices: true, tiles: []tiling{{from: 1, rows: 32, threads: 64, up: 1, down: 1}}}
+		return profile{matrices: true, tiles: []tiling{
+			{from: 1, rows: 32, threads: 64, up: 1, down: 1, split: 128},
+		}}
 	}
 	p := profile{matrices: true, tiles: []tiling{
-		{from: 1, rows: 16, threads: 128, up: 2, down: 1},
-		{from: 17, rows: 32, threads: 128, up: 2, down: 2},
+		{from: 1, rows: 16, threads: 128, up: 1, down: 1},
+		{from: 17, rows: 32, threads: 128, up: 2, down: 1},
 		{from: 33, rows: 48, threads: 128, up: 2, down: 2},
 	}}
 	if !exact {
@@ -267,7 +270,7 @@ func (b *builder) matrix(p *product, name string, t tiling) {
 	const columns, subgroup = 64, 32 // of a subgroup of matrix.comp
 	side := t.up
 	if strings.HasPrefix(name, "down") {
-		side = t.down
+		side, t.threads = t.down, max(t.threads, t.split)
 	}
 	outputs := side * columns
 	if strings.HasPrefix(name, "up_swiglu") { // as many subgroups again have the gate
