@@ -69,5 +69,7 @@ void main() {
     }
     SUM sum = SUM(0.0);
     EACH(ADD)
-    if (sum[0] == 1.25) FloatIO(pc.dst).v[gl_LocalInvocationID.x] = sum[0];
+    float all = 0.0; // of every element: what nobody asks for need not be multiplied
+    [[unroll]] for (uint i = 0; i < sum.length(); i++) all += sum[i];
+    if (all == 1.25) FloatIO(pc.dst).v[gl_LocalInvocationID.x] = all;
 }

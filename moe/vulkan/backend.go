@@ -19,7 +19,7 @@ type backend struct {
 	texts    map[textKey]*textKernels
 	stuck    bool // the device outlasted a Close: it may still use everything
 
-	hold       Hold  // see Options
+	hold       Hold  // see Options; never Best
 	pinLimit   int64 // likewise
 	blockBytes int64 // of a bank, in one allocation
 	stageBytes int64 // of a staging buffer
@@ -45,6 +45,9 @@ func Open(o Options) (moe.Backend, error) {
 	b := &backend{
 		device: d, kernels: map[kernelKey]*kernels{}, texts: map[textKey]*textKernels{},
 		hold: o.Bank, pinLimit: o.PinLimit, blockBytes: blockBytes, stageBytes: stageBytes,
+	}
+	if b.hold == Best {
+		b.hold = bestHold(d)
 	}
 	if b.matrices, err = runsMatrices(d); err != nil {
 		return nil, errors.Join(err, d.Close())

@@ -22,7 +22,9 @@ import (
 // through buffers that cut experts anywhere.
 func holding(t testing.TB, o Options, each int64) *backend {
 	b := open(t, o)
-	b.hold = o.Bank // whatever UFM_BANK says
+	if o.Bank != Best {
+		b.hold = o.Bank // whatever UFM_BANK says
+	}
 	b.blockBytes, b.stageBytes = 2*each, 4*(each/5)
 	return b
 }
@@ -63,10 +65,11 @@ func TestSameBitsHowever(t *testing.T) {
 		o    Options
 		held [Staged + 1]int64
 	}{
-		{Options{Bank: Imported}, [...]int64{0, bank, 0}},
-		{Options{Bank: Staged}, [...]int64{0, 0, bank}},
-		{Options{PinLimit: 7 * each}, [...]int64{6 * each, 0, bank - 6*each}},
-		{Options{Bank: Imported, PinLimit: 9 * each}, [...]int64{0, 8 * each, bank - 8*each}},
+		{Options{Bank: Allocated}, [...]int64{0, bank, 0, 0}},
+		{Options{Bank: Imported}, [...]int64{0, 0, bank, 0}},
+		{Options{Bank: Staged}, [...]int64{0, 0, 0, bank}},
+		{Options{Bank: Allocated, PinLimit: 7 * each}, [...]int64{0, 6 * each, 0, bank - 6*each}},
+		{Options{Bank: Imported, PinLimit: 9 * each}, [...]int64{0, 0, 8 * each, bank - 8*each}},
 	} {
 		for _, c.o.SingleQueue = range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s/limit=%d/single=%v", c.o.Bank, c.o.PinLimit/each, c.o.SingleQueue), func(t *testing.T) {
@@ -88,7 +91,7 @@ func TestSameBitsHowever(t *testing.T) {
 // TestDescribe tells how a bank is held, and why not better.
 func TestDescribe(t *testing.T) {
 	shape := moe.Shape{Layers: 1, Experts: 4, DModel: 8, DHidden: 8, TopK: 1}
-	b := holding(t, Options{PinLimit: 2 * shape.ExpertBytes()}, shape.ExpertBytes())
+	b := holding(t, Options{Bank: Allocated, PinLimit: 2 * shape.ExpertBytes()}, shape.ExpertBytes())
 	k := newRig(t, b, shape, 1).bank.(*bank)
 	if got, want := k.Describe(), "1.0 KiB allocated, 1.0 KiB staged (the limit is 1.0 KiB)"; got != want {
 		t.Errorf("got %q, want %q", got, want)
@@ -165,7 +168,7 @@ func TestCut(t *testing.T) {
 }
 
 func TestParseHold(t *testing.T) {
-	for name, want := range map[string]Hold{"": Allocated, "allocated": Allocated, "imported": Imported, "staged": Staged} {
+	for name, want := range map[string]Hold{"": Best, "best": Best, "allocated": Allocated, "imported": Imported, "staged": Staged} {
 		if got, err := ParseHold(name); got != want || err != nil {
 			t.Errorf("%q: got %v, %v", name, got, err)
 		}

@@ -23,7 +23,7 @@ func open(t testing.TB, o Options) *backend {
 	o.Device, o.Validation = os.Getenv("UFM_DEVICE"), os.Getenv("UFM_VALIDATION")
 	if hold, err := ParseHold(os.Getenv("UFM_BANK")); err != nil {
 		t.Fatal(err)
-	} else if o.Bank == Allocated {
+	} else if o.Bank == Best {
 		o.Bank = hold
 	}
 	b, err := Open(o)
