@@ -64,6 +64,18 @@ func TestNextUseOnLargeSweep(t *testing.T) {
 	}
 }
 
+// Many layers in a small pool: what stays of large groups costs no more than four hits.
+func TestNextUseOnManyLayers(t *testing.T) {
+	for _, c := range []struct{ layers, experts, slots int }{
+		{48, 128, 48}, {48, 128, 100}, {100, 8, 64},
+	} {
+		shape := pager.Shape{Layers: c.layers, Experts: c.experts, TopK: 2}
+		if got := sweep(t, "nextuse", shape, c.slots); got < float64(c.slots-4) {
+			t.Errorf("%d layers of %d, %d slots: got %.1f hits a step", c.layers, c.experts, c.slots, got)
+		}
+	}
+}
+
 // A few experts are used at every step, the others in turn: the first must stay.
 func TestNextUseKeepsTheFrequent(t *testing.T) {
 	shape := pager.Shape{Layers: 3, Experts: 32, TopK: 2}

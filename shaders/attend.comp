@@ -108,7 +108,6 @@ const uint MAX_SPLITS = 32; // of the past; THREADS >= MAX_SPLITS
 shared float raw[(HEADS + 1) * DIM]; // the queries, then the newest key
 shared float sums[HEADS * MAX_SPLITS];
 shared vec4 newest[2 * DIM4];        // the newest key, then its value
-shared float squares[THREADS];
 shared float normed[HEADS + 1];
 shared bool last_;
 
@@ -145,11 +144,11 @@ void scaleRows(uint kv_heads) {
         if (row <= HEADS)
             for (uint i = tid % lanes_; i < DIM; i += lanes_)
                 own = fma(raw[row * DIM + i], raw[row * DIM + i], own);
-        squares[tid] = own;
+        sums_[tid] = own;
         barrier();
         if (tid <= HEADS) {
             float sum = 0.0;
-            for (uint i = 0; i < lanes_; i++) sum += squares[tid * lanes_ + i];
+            for (uint i = 0; i < lanes_; i++) sum += sums_[tid * lanes_ + i];
             normed[tid] = 1.0 / sqrt(sum / float(DIM) + pc.epsilon);
         }
     } else if (tid <= HEADS) {

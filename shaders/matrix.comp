@@ -38,7 +38,7 @@
 layout(local_size_x_id = 0) in;
 layout(constant_id = 0) const uint THREADS = 128;
 layout(constant_id = 1) const uint SIDE = 4;         // even with UP_SWIGLU
-layout(constant_id = 2) const bool WHOLE = false;    // inputs % 16 = 0 and outputs % 64 = 0
+layout(constant_id = 2) const bool WHOLE = false;    // inputs % 16 = 0 and outputs % OUTPUTS = 0
 const uint SUBGROUP = 32, BLOCK = 16, COLUMNS = 64; // of a subgroup
 const uint SUBGROUPS = THREADS / SUBGROUP, SPLITS = SUBGROUPS / SIDE;
 #ifdef UP_SWIGLU

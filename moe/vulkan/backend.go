@@ -20,6 +20,7 @@ type backend struct {
 	stuck    bool // the device outlasted a Close: it may still use everything
 
 	hold       Hold  // see Options; never Best
+	anyHold    bool  // it was Best: what is not imported may be the driver's
 	pinLimit   int64 // likewise
 	blockBytes int64 // of a bank, in one allocation
 	stageBytes int64 // of a staging buffer
@@ -47,7 +48,7 @@ func Open(o Options) (moe.Backend, error) {
 		hold: o.Bank, pinLimit: o.PinLimit, blockBytes: blockBytes, stageBytes: stageBytes,
 	}
 	if b.hold == Best {
-		b.hold = bestHold(d)
+		b.hold, b.anyHold = bestHold(d), true
 	}
 	if b.matrices, err = runsMatrices(d); err != nil {
 		return nil, errors.Join(err, d.Close())

@@ -188,10 +188,31 @@ func (k *bank) fill(ctx context.Context, e pager.ExpertID) error {
 	if b.left.Add(-1) > 0 || b.own == nil || k.backend.hold == Staged {
 		return nil
 	}
-	return k.pin(int64(len(b.bytes)), func() (err error) {
+	err := k.pin(int64(len(b.bytes)), func() (err error) {
 		b.buffer, err = k.backend.device.ImportBuffer(b.own, "the bank")
 		return err
 	})
+	if err != nil || b.buffer != nil || !k.backend.anyHold {
+		return err
+	}
+	return k.move(b)
+}
+
+// move brings a filled block that the device does not import to the driver's memory, if there
+// is any: staging it would cost every upload more than this.
+func (k *bank) move(b *block) error {
+	var buffer *vk.Buffer
+	err := k.pin(int64(len(b.bytes)), func() (err error) {
+		buffer, err = k.driverMemory(int64(len(b.bytes)))
+		return err
+	})
+	if err != nil || buffer == nil {
+		return err
+	}
+	copy(buffer.Bytes(), b.bytes)
+	own := b.own
+	b.buffer, b.bytes, b.own = buffer, buffer.Bytes(), nil
+	return own.Close()
 }
 
 // bytes is the host's view of an expert.

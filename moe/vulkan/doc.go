@@ -10,7 +10,7 @@
 // A layer is two pieces of work. The router's kernels choose experts and group their
 // rows; the host reads how many rows each expert has, asks the pager, and submits the
 // uploads of what is missing on the transfer queues and the expert products on the
-// compute queue, in chunks that wait for one another through two timelines and never
+// compute queue, in chunks that wait for one another through timelines and never
 // through the host.
 //
 // NewTextRunner runs whole language models: the same layers with attention, norms, embedding

@@ -128,7 +128,8 @@ type product struct {
 type kernels struct {
 	profile
 	gate, topk, group, gather, combine *vk.Pipeline
-	gateTokens, gateExperts            int // of one gate workgroup
+	gateTokens                         int          // of a workgroup of gate
+	gates                              *vk.Pipeline // for many tokens, or nil
 	up, down                           product
 	one                                oneKernels
 	all                                []*vk.Pipeline
@@ -157,12 +158,10 @@ func newKernels(d *vk.Device, p profile, s moe.Shape, maxTokens int) (*kernels, 
 	k := &kernels{profile: p}
 	b := builder{device: d, kernels: k}
 	experts := uint32(s.Experts)
-	if maxTokens < manyTokens {
-		k.gateTokens, k.gateExperts = min(maxTokens, 4), gateExperts
-		k.gate = b.pipeline("gate", pushGate{}, gateThreads, uint32(k.gateTokens))
-	} else {
-		k.gateTokens, k.gateExperts = gatesTokens, gatesExperts
-		k.gate = b.pipeline("gates", pushGate{})
+	k.gateTokens = min(maxTokens, 4)
+	k.gate = b.pipeline("gate", pushGate{}, gateThreads, uint32(k.gateTokens))
+	if maxTokens >= manyTokens {
+		k.gates = b.pipeline("gates", pushGate{})
 	}
 	k.topk = b.pipeline("topk", pushTopK{}, topkThreads, experts)
 	k.group = b.pipeline("group", pushGroup{}, groupThreads, experts)
@@ -178,6 +177,15 @@ func newKernels(d *vk.Device, p profile, s moe.Shape, maxTokens int) (*kernels, 
 		return nil, errors.Join(b.err, k.Close())
 	}
 	return k, nil
+}
+
+// dispatchGate records the logits of so many tokens, by the kernel for that number.
+func (k *kernels) dispatchGate(c *vk.Commands, p pushGate) {
+	kernel, experts, tokens := k.gate, gateExperts, k.gateTokens
+	if p.Tokens >= manyTokens {
+		kernel, experts, tokens = k.gates, gatesExperts, gatesTokens
+	}
+	c.Dispatch(kernel, pushBytes(p), over(int(p.Experts), experts), over(int(p.Tokens), tokens), 1)
 }
 
 // checkDispatches refuses steps whose kernels would need more workgroups than the device
@@ -199,6 +207,12 @@ func checkDispatches(info vk.DeviceInfo, cfg moe.RunConfig) error {
 				"their %s, but %s dispatches %d at most: run fewer tokens a step",
 				cfg.MaxTokens, cfg.Shape.TopK, d.need, d.what, info.Name, d.most)
 		}
+	}
+	l := moe.NewLayout(cfg.Shape)
+	const indexed = 1 << 32 // by the kernels
+	if rows := int64(4*quads) * int64(max(l.In, l.Hidden)); rows >= indexed {
+		return fmt.Errorf("vulkan: steps of %d tokens with top-%d may need %d values of rows, more than "+
+			"the kernels index: run fewer tokens a step", cfg.MaxTokens, cfg.Shape.TopK, rows)
 	}
 	return nil
 }
@@ -282,7 +296,7 @@ func (b *builder) matrix(p *product, name string, t tiling) {
 		kind = "rounded"
 	}
 	whole := uint32(0)
-	if p.inputs%16 == 0 && p.outputs%columns == 0 {
+	if p.inputs%16 == 0 && p.outputs%outputs == 0 {
 		whole = 1
 	}
 	p.columns = append(p.columns, outputs)

@@ -3,6 +3,7 @@
 package vulkan
 
 import (
+	"fmt"
 	"testing"
 
 	"ufm/moe"
@@ -67,5 +68,33 @@ func TestElementsInOrder(t *testing.T) {
 	}
 	if elementsInOrder(make([]float32, len(found))) {
 		t.Error("nothing written: got true")
+	}
+}
+
+// TestGateByTokens: a step's bits depend on its tokens, not on how many the runner could take.
+func TestGateByTokens(t *testing.T) {
+	b := open(t, Options{})
+	shape := moe.Shape{Layers: 2, Experts: 5, DModel: 40, DHidden: 24, TopK: 2}
+	var want *moe.Batch
+	for _, most := range []int{8, manyTokens - 1, manyTokens, 2 * manyTokens} {
+		g := newRig(t, b, shape, 8)
+		r, err := b.NewRunner(moe.RunConfig{Shape: shape, Mode: moe.Baseline, MaxTokens: most})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Attach(t.Context(), g.bank); err != nil {
+			t.Fatal(err)
+		}
+		got := &moe.Batch{Tokens: 8, Input: g.input, Capture: newCapture(shape, 8)}
+		if _, err := r.Step(t.Context(), got); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if want == nil {
+			want = got
+		}
+		same(t, fmt.Sprintf("a runner for %d tokens", most), got, want)
 	}
 }

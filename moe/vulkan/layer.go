@@ -5,6 +5,7 @@ package vulkan
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 
 	"ufm/moe"
 	"ufm/pager"
@@ -103,11 +104,11 @@ func (r *runner) recordGate(c *vk.Commands, b *moe.Batch, l int) {
 	in, tokens := r.layout.In, b.Tokens
 	r.recordInput(c, b, l)
 	x, at := r.layerInput(b, l)
-	c.Dispatch(k.gate, pushBytes(pushGate{
+	k.dispatchGate(c, pushGate{
 		X: x.Address() + uint64(at), Gate: m.gates.Address() + uint64(4*l*s.Experts*in),
 		Logits: m.logits.Address(),
 		D4:     uint32(in / 4), Tokens: uint32(tokens), Experts: uint32(s.Experts),
-	}), over(s.Experts, k.gateExperts), over(tokens, k.gateTokens), 1)
+	})
 	c.DispatchBarrier()
 }
 
@@ -167,7 +168,7 @@ func (r *runner) recordTail(c *vk.Commands, b *moe.Batch, l int) {
 }
 
 // runGroup records a group and what follows it; it returns the value of the compute
-// timeline that ends it. In ufm and baseline the caller submits all of it at once.
+// timeline that ends it. In ufm and baseline the caller submits what has not gone yet.
 func (r *runner) runGroup(ctx context.Context, b *moe.Batch, l int, p pager.Plan) (uint64, error) {
 	switch r.cfg.Mode {
 	case moe.Naive:
@@ -175,19 +176,46 @@ func (r *runner) runGroup(ctx context.Context, b *moe.Batch, l int, p pager.Plan
 	case moe.Published:
 		return r.runPublished(ctx, b, l, p)
 	}
-	ops := r.schedule.group(p)
-	if err := r.uploadFirst(ops, p); err != nil {
-		return 0, err
+	if err := r.runOps(r.schedule.group(p), b, l, p); err != nil {
+		return 0, errors.Join(err, r.release())
+	}
+	return r.schedule.compute, nil
+}
+
+// runOps records the ops of a group, after its uploads have gone to the link if they may.
+func (r *runner) runOps(ops []op, b *moe.Batch, l int, p pager.Plan) error {
+	first := r.uploadsFirst()
+	if first {
+		if err := r.submitUploads(ops, p); err != nil {
+			return err
+		}
 	}
 	for i, o := range ops {
-		if o.upload && r.uploadsFirst() {
+		if o.upload && first {
 			continue
 		}
 		if err := r.recordOp(o, p, b, l, i == len(ops)-1); err != nil {
-			return 0, err
+			return err
 		}
 	}
-	return r.schedule.compute, nil
+	return nil
+}
+
+// release lets uploads go that wait for computes which were never submitted, after a failure: what
+// they write does not matter any more, but they must end before anything can be freed.
+func (r *runner) release() error {
+	for _, b := range r.batches {
+		b.pending = b.pending[:0]
+	}
+	r.compute.last = max(r.compute.last, r.schedule.compute)
+	var signal []vk.Point
+	for _, t := range append([]*recorder{r.compute}, r.transfers...) {
+		if t.last > t.submitted {
+			signal = append(signal, vk.Point{Timeline: t.timeline, Value: t.last})
+		}
+	}
+	r.compute.batch.pending = append(r.compute.batch.pending, vk.Submission{Signal: signal})
+	return r.compute.batch.submit()
 }
 
 // uploadsFirst reports whether a group's uploads go to the link before its computes are
@@ -196,11 +224,8 @@ func (r *runner) runGroup(ctx context.Context, b *moe.Batch, l int, p pager.Plan
 // staging buffers must not, for the host itself waits for those.
 func (r *runner) uploadsFirst() bool { return len(r.batches) > 1 && r.bank.ring == nil }
 
-// uploadFirst records the uploads of a group and submits them, if they may go first.
-func (r *runner) uploadFirst(ops []op, p pager.Plan) error {
-	if !r.uploadsFirst() {
-		return nil
-	}
+// submitUploads records the uploads of a group and submits them.
+func (r *runner) submitUploads(ops []op, p pager.Plan) error {
 	for _, o := range ops {
 		if o.upload {
 			if err := r.recordUpload(o, p.Accesses[o.first:o.last]); err != nil {

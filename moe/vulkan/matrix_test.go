@@ -19,17 +19,20 @@ func TestMatrices(t *testing.T) {
 	}
 	for form := moe.GELU; form <= moe.SwiGLU; form++ {
 		for dtype := moe.F32; dtype <= moe.BF16; dtype++ {
-			s := moe.Shape{
-				Layers: 1, Experts: 6, DModel: 136, DHidden: 264, TopK: 1, Form: form, DType: dtype,
-			}
 			var routing []uint32
 			for e, rows := range []int{5, 17, 33, 63, 64, 131} {
 				for range rows {
 					routing = append(routing, uint32(e))
 				}
 			}
-			for _, exact := range []bool{true, false} {
-				t.Run(fmt.Sprintf("%s/%s/exact=%v", form, dtype, exact), func(t *testing.T) {
+			for i, dims := range [][2]int{
+				{136, 264}, {136, 264}, {192, 192}, {256, 512}, // with edges, half and wholly without
+			} {
+				exact := i > 0
+				s := moe.Shape{
+					Layers: 1, Experts: 6, DModel: dims[0], DHidden: dims[1], TopK: 1, Form: form, DType: dtype,
+				}
+				t.Run(fmt.Sprintf("%s/%s/%dx%d/exact=%v", form, dtype, dims[0], dims[1], exact), func(t *testing.T) {
 					g := newRig(t, b, s, len(routing))
 					g.routing = routing
 					batch := g.run(t, moe.RunConfig{Mode: moe.Baseline, Exact: exact}, 1)

@@ -113,8 +113,8 @@ func (m *memory) rowBytes(quads int64, inputs int) int64 {
 	if !m.parts {
 		return 16 * quads * int64(inputs)
 	}
-	const partBytes, steps, quadsOfMatrix = 3 * 2, 16, 4
-	return 4 * partBytes * (quads + quadsOfMatrix) * int64(over(inputs, steps)*steps)
+	const valueBytes, step, quadsOfMatrix = 3 * 2, 16, 4 // a value is three bfloat16
+	return 4 * valueBytes * (quads + quadsOfMatrix) * int64(over(inputs, step)*step)
 }
 
 // capture makes the buffers that a captured step is copied to.

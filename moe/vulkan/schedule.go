@@ -35,7 +35,7 @@ func (t *transfers) cover(u transfers) {
 }
 
 // scheduler turns plans into ops. It knows for every slot which compute read it last
-// and which upload wrote it last, as values of the two timelines; so a slot is
+// and which upload wrote it last, as values of the timelines; so a slot is
 // overwritten only after its last reader, and read only after its upload, by waits on
 // the device alone.
 type scheduler struct {

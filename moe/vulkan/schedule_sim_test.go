@@ -12,7 +12,8 @@ import (
 )
 
 // The simulator's clock follows this scheduler: a plain walk over the scheduler's ops,
-// with the times that the clock gives to each, ends at the same time.
+// with the times that the clock gives to each, ends at the same time. Neither knows that the
+// second upload of a group waits for half of the first.
 func TestSimulatorFollowsSchedule(t *testing.T) {
 	device := hardware.Ceilings{
 		Device: "test", ReadGBs: 900, LinkGBs: 20, F32TFlops: 1000, SubmitWaitUs: 30, BarrierUs: 3,

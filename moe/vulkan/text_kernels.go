@@ -51,6 +51,9 @@ func (s *textSizes) choose(info vk.DeviceInfo) {
 		return
 	}
 	s.enough, s.minPart, s.rowThreads, s.oneThreads = 512, 256, 512, 256
+	for s.oneThreads > 64 && s.attendOneShared() > info.MaxSharedMemory {
+		s.oneThreads /= 2
+	}
 	s.tilings = []tiling{
 		{rows: 1, threads: 256, lanes: 32, staged: 512},
 		{rows: 2, threads: 256, lanes: 32, staged: 512},
@@ -58,6 +61,15 @@ func (s *textSizes) choose(info vk.DeviceInfo) {
 		{rows: 8, threads: 128, lanes: 32, staged: 512},
 		{rows: 16, threads: 256, lanes: 32, staged: 256},
 	}
+}
+
+// attendOneShared is about the shared memory of attend_one, in bytes: of a thread a score for each
+// head, its weight for each share, four rows' parts and two sums; of each head a query, the
+// newest key and value, and its splits.
+func (s *textSizes) attendOneShared() int {
+	heads, dim := s.attendHeads(), s.HeadDim
+	thread := 4*heads + 4*heads/oneShare + 16*4 + 2*4
+	return s.oneThreads*thread + 4*(2*heads+3)*dim + 4*heads*(maxSplits+4) + 64
 }
 
 // textKey is what the kernels depend on.

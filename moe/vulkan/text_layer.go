@@ -185,11 +185,11 @@ func (x *text) recordAttention(c *vk.Commands, l int) {
 func (x *text) recordNextGate(c *vk.Commands, l int) {
 	k, m := x.runner.kernels, x.runner.memory
 	experts, d := x.sizes.Experts, x.sizes.d
-	c.Dispatch(k.gate, pushBytes(pushGate{
+	k.dispatchGate(c, pushGate{
 		X: m.x.Address(), Gate: m.gates.Address() + uint64(4*l*experts*d),
 		Logits: x.dense.nextLogits.Address(),
 		D4:     uint32(d / 4), Tokens: uint32(x.tokens()), Experts: uint32(experts),
-	}), over(experts, k.gateExperts), over(x.tokens(), k.gateTokens), 1)
+	})
 }
 
 // recordHead records the logits of n tokens from the first of those asked for on, which are
