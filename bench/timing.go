@@ -127,6 +127,7 @@ func timeExperts(
 	if err != nil {
 		return nil, err
 	}
+	times = times[:min(len(times), len(layers))] // either series may end early
 	rate := func(i, experts int) float64 {
 		took := max(times[i].Compute-layers[i].Compute, times[i].Compute/10)
 		return float64(s.ExpertBytes()) * float64(experts) / float64(took)

@@ -252,7 +252,7 @@ func TestCPUMeasure(t *testing.T) {
 	for name, v := range map[string]float64{
 		"read": c.ReadGBs, "link": c.LinkGBs, "f32": c.F32TFlops * 1000,
 	} {
-		if v < 0.05 || v > 1e5 {
+		if v < 0.001 || v > 1e5 { // one core of a busy machine reads 0.04 under the race detector
 			t.Errorf("%s: got %g billion a second", name, v)
 		}
 	}

@@ -19,6 +19,9 @@ step sh scripts/browser.sh
 step sh scripts/lint.sh
 step go test -race -timeout 8m ./...
 
+# What takes minutes under the race detector.
+step go test -timeout 5m ./cmd/ufm -run 'TestScripts/info_measure'
+
 # The Vulkan suite once more under each kind of validation.
 if sh scripts/driver.sh --has-validation; then
 	for kind in core sync gpu; do

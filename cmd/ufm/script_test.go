@@ -22,7 +22,8 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs testdata/script, a file for each thing that a user may do or get wrong.
 //
-// Conditions: vulkan (there is a device), cgo (this build could use one) and testdata
+// Conditions: vulkan (there is a device), cgo (this build could use one), race (the race
+// detector is in it, which makes measuring take minutes) and testdata
 // (there is data that is not part of the project). What is missing is a failure where
 // the environment requires it. $TINY is the built-in checkpoint.
 func TestScripts(t *testing.T) {
@@ -47,6 +48,8 @@ func TestScripts(t *testing.T) {
 				return vulkan, nil
 			case "testdata":
 				return testdata != "", nil
+			case "race":
+				return raceDetector, nil
 			case "cgo":
 				_, err := vk.Devices()
 				return !errors.Is(err, vk.ErrNoCgo), nil
