@@ -32,6 +32,7 @@ func holding(t testing.TB, o Options, each int64) *backend {
 // TestSameBitsHowever holds a bank in every way and in several at once: neither an output
 // nor a decision of the pager may differ.
 func TestSameBitsHowever(t *testing.T) {
+	skipSlow(t)
 	shape := moe.Shape{Layers: 3, Experts: 6, DModel: 40, DHidden: 56, TopK: 3, Form: moe.SwiGLU, DType: moe.BF16}
 	const tokens, steps = 5, 4
 	each := shape.ExpertBytes()

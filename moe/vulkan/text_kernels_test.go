@@ -12,8 +12,8 @@ import (
 	"ufm/moe"
 )
 
-// skipSlow leaves single kernels out where instrumented ones take seconds to compile; the
-// test of whole models runs each of them.
+// skipSlow leaves out what only compiles the same kernels again where instrumented ones take
+// seconds to compile; other tests run each of them.
 func skipSlow(t *testing.T) {
 	t.Helper()
 	if os.Getenv("UFM_VALIDATION") == "gpu" {
