@@ -29,7 +29,6 @@ type section struct {
 	Sentences []string // what happened to each row, and what would help
 	Figures   []figure
 	Published []publishedPoint
-	Modeled   [][]string // lines of the table of predictions
 }
 
 // asked and answered are the columns that a table shows where they vary, and where a
@@ -93,25 +92,7 @@ func newSection(g group, unified bool) section {
 	for i, name := range g.names(g.rows) {
 		s.Sentences = append(s.Sentences, g.sentence(name, g.rows[i], unified))
 	}
-	s.Modeled = g.predictions()
 	return s
-}
-
-// predictions are the lines of the table that sets modeled rows beside measured ones.
-// Cells without figures have nothing to be compared with.
-func (g group) predictions() (lines [][]string) {
-	names := g.names(g.rows)
-	for i, m := range g.modeled {
-		r := g.rows[i]
-		if r.StepMsMedian == nil {
-			continue
-		}
-		lines = append(lines, []string{
-			names[i], r.Show("step_ms_median"), m.Show("step_ms_median"), m.Show("model_error_fraction"),
-			r.Show("uploads"), m.Show("uploads"), m.Show("error"),
-		})
-	}
-	return lines
 }
 
 // known tells whether any row has a figure in a column.
