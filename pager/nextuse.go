@@ -30,9 +30,9 @@ package pager
 //	next   due + L(1/p − 1), the largest goes
 //
 // In a group with more misses than one token can have, the newest three misses stay until
-// the next one is in, in a small pool fewer. Otherwise the misses of a layer without other residents would all
-// pass through one slot, each upload waiting for the compute before it. With four slots two
-// uploads share the link while two experts compute.
+// the next one is in, in a small pool fewer. Otherwise the misses of a layer without other
+// residents would all pass through one slot, each upload waiting for the compute before it.
+// With four slots two uploads share the link while two experts compute.
 //
 // Chances are fixed-point integers, so that every machine decides alike.
 type nextUse struct {

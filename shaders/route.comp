@@ -78,7 +78,7 @@ layout(push_constant, scalar) uniform Push {
     float epsilon;
 } pc;
 
-shared float partial[EACH * THREADS]; // (logit, subgroup)
+shared float partial[EACH * THREADS]; // (logit, THREADS), of which subgroups use the first
 shared float logit[EXPERTS];
 shared uint key[EXPERTS];
 shared uint chosen[TOP_K];
