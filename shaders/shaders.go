@@ -61,9 +61,8 @@ func Variants() []Variant {
 	return append(v,
 		plain("add_attention", "residual.comp", "ATTENTION"),
 		plain("add_experts", "residual.comp", "EXPERTS"),
-		plain("rope", "rope.comp"), plain("attend", "attend.comp"),
-		plain("attend_one", "attend.comp", "ONE"),
-		plain("merge", "merge.comp"), plain("route", "route.comp", "TEXT"), plain("route_layer", "route.comp"),
+		plain("rope", "rope.comp"), plain("attend", "attend.comp"), plain("merge", "merge.comp"),
+		plain("token", "token.comp", "TEXT"), plain("token_layer", "token.comp"),
 		plain("gather_parts", "gather.comp", "PARTS"),
 		Variant{Name: "fragments", Source: "fragments.comp", Matrix: true})
 }

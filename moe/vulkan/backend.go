@@ -19,6 +19,7 @@ type backend struct {
 	texts    map[textKey]*textKernels
 	stuck    bool // the device outlasted a Close: it may still use everything
 
+	together   int   // of tests: workgroups of a token's kernel; apart: an op a dispatch
 	hold       Hold  // see Options; never Best
 	anyHold    bool  // it was Best: what is not imported may be the driver's
 	pinLimit   int64 // likewise
@@ -78,7 +79,7 @@ var errStuck = errors.New("vulkan: the device is still at work on an earlier ste
 // WorkBytes is the device memory that a runner takes besides its pool. Where the host's
 // memory is the device's, its part counts too, with what a captured step takes.
 func (b *backend) WorkBytes(s moe.Shape, tokens int) int64 {
-	m := countMemory(s, tokens, b.matrices)
+	m := countMemory(s, tokens, b.matrices, newTuning(b.device.Info()))
 	if b.device.Info().Unified {
 		return m.local + m.host
 	}
@@ -86,8 +87,8 @@ func (b *backend) WorkBytes(s moe.Shape, tokens int) int64 {
 }
 
 // countMemory is a runner's memory without a device: only its sizes are there.
-func countMemory(s moe.Shape, tokens int, matrices bool) *memory {
-	m := &memory{parts: matrices}
+func countMemory(s moe.Shape, tokens int, matrices bool, t tuning) *memory {
+	m := &memory{parts: matrices, tuning: t}
 	m.take(moe.RunConfig{Shape: s, MaxTokens: tokens}, s.Layers)
 	_ = m.capture(s, tokens) // which cannot fail: nothing is allocated
 	return m

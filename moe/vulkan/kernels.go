@@ -131,7 +131,8 @@ type kernels struct {
 	gateTokens                         int          // of a workgroup of gate
 	gates                              *vk.Pipeline // for many tokens, or nil
 	up, down                           product
-	one                                oneKernels
+	token                              *vk.Pipeline // for a single token
+	together                           int          // its workgroups that run side by side
 	all                                []*vk.Pipeline
 }
 
@@ -172,7 +173,7 @@ func newKernels(d *vk.Device, p profile, s moe.Shape, maxTokens int) (*kernels, 
 	k.down = product{inputs: l.Hidden, outputs: l.In, weight: l.Down}
 	b.product(&k.up, "up_"+s.Form.String()+"_"+s.DType.String(), s, maxTokens)
 	b.product(&k.down, "down_"+s.DType.String(), s, maxTokens)
-	b.one(k, s)
+	k.token = b.token("token_layer", d.Info(), s, 0, 1, mostInputs)
 	if b.err != nil {
 		return nil, errors.Join(b.err, k.Close())
 	}
@@ -277,6 +278,14 @@ func (b *builder) product(p *product, name string, s moe.Shape, maxTokens int) {
 		p.pipelines = append(p.pipelines, b.pipeline(name, pushExpert{}, uint32(t.threads),
 			uint32(t.rows), uint32(t.lanes), uint32(t.staged), uint32(shared)))
 	}
+}
+
+// token compiles the kernel for a single token; heads of so many values are those of a
+// workgroup of attention.
+func (b *builder) token(name string, info vk.DeviceInfo, s moe.Shape, dim, heads, most int) *vk.Pipeline {
+	return b.pipeline(name, pushToken{}, uint32(newTuning(info).threads),
+		uint32(moe.NewLayout(s).In/4), uint32(s.Experts), uint32(s.TopK),
+		uint32(max(dim, 4)), uint32(heads), uint32(most/4))
 }
 
 // matrix compiles one product for one tiling of matrix.comp.

@@ -130,6 +130,11 @@ func (r *runner) recordCombine(c *vk.Commands, b *moe.Batch, l int) {
 		r.text.recordAfter(c, l)
 		return
 	}
+	if r.one {
+		r.recordAlone(c, b, l)
+		r.captureOutput(c, b, l)
+		return
+	}
 	m := r.memory
 	chained := uint32(0)
 	if !b.PerLayer {
@@ -151,11 +156,17 @@ func (r *runner) recordCombine(c *vk.Commands, b *moe.Batch, l int) {
 	} else {
 		r.barrierBeforeCapture(c, b)
 	}
-	if b.Capture != nil {
-		state := int64(4 * b.Tokens * r.layout.In)
-		c.Copy(m.captureOutput, int64(l)*state, m.moe, 0, state)
-		c.Barrier()
+	r.captureOutput(c, b, l)
+}
+
+// captureOutput keeps what a layer's experts gave, if the batch asks for it.
+func (r *runner) captureOutput(c *vk.Commands, b *moe.Batch, l int) {
+	if b.Capture == nil {
+		return
 	}
+	state := int64(4 * b.Tokens * r.layout.In)
+	c.Copy(r.memory.captureOutput, int64(l)*state, r.memory.moe, 0, state)
+	c.Barrier()
 }
 
 // recordTail records what follows a layer's experts: combine, and the next layer's
@@ -251,7 +262,11 @@ func (r *runner) recordOp(o op, p pager.Plan, b *moe.Batch, l int, last bool) er
 	if err != nil {
 		return err
 	}
-	r.recordExperts(c, accesses)
+	if r.one {
+		r.recordOne(c, b, l, accesses)
+	} else {
+		r.recordExperts(c, accesses)
+	}
 	if last {
 		r.recordTail(c, b, l)
 	}
@@ -297,18 +312,9 @@ func (r *runner) recordExperts(c *vk.Commands, accesses []pager.Access) {
 		}
 	}
 	first[len(k.tiles)] = r.tilesUsed
-	up, down := r.products()
-	r.recordProduct(c, up, m.gathered, m.hidden, first)
+	r.recordProduct(c, &k.up, m.gathered, m.hidden, first)
 	c.DispatchBarrier()
-	r.recordProduct(c, down, m.hidden, m.y, first)
-}
-
-// products are those of the experts. A single token has its own.
-func (r *runner) products() (up, down *product) {
-	if r.one {
-		return &r.kernels.one.up, &r.kernels.one.down
-	}
-	return &r.kernels.up, &r.kernels.down
+	r.recordProduct(c, &k.down, m.hidden, m.y, first)
 }
 
 // quadOf is the first quad of each expert, as group.comp lays the rows out.

@@ -14,6 +14,7 @@ import (
 type memory struct {
 	taker
 
+	tuning   tuning
 	parts    bool // rows between the products are in parts of bfloat16: see parts.glsl
 	quads    int  // most that a layer can need
 	maxTiles int  // likewise: an expert's last tile may be a single row
@@ -36,7 +37,16 @@ type memory struct {
 	plannedTiles *vk.Buffer // (tilings, maxTiles)
 	dispatches   *vk.Buffer // (products, tilings) of three words
 
-	counter *vk.Buffer // of the workgroups of route.comp that are done, zero between dispatches
+	// Of a single token: see token.comp.
+	ops        *vk.Buffer // the list
+	meeting    *vk.Buffer // of its workgroups
+	counter    *vk.Buffer // groups of a route that are done, zero between dispatches
+	oneX       *vk.Buffer // (in)
+	oneLogits  *vk.Buffer // (2, experts)
+	oneWeights *vk.Buffer // (top_k): of the experts, ascending
+	oneTiles   *vk.Buffer // (top_k)
+	oneHidden  *vk.Buffer // (top_k, matrices, parts, hidden)
+	oneY       *vk.Buffer // (top_k, parts, in)
 
 	// On the host, for the device to read or write.
 	staged  *vk.Buffer // as input
@@ -45,7 +55,6 @@ type memory struct {
 	tiles   *vk.Buffer // (maxTiles)
 	plan    *vk.Buffer // struct Plan of group.comp
 	slots   *vk.Buffer // (layers, experts): addresses
-	routes  *vk.Buffer // (layers) of struct Route of route.comp
 	staging *vk.Buffer // one expert: Naive
 
 	// Made when a step is first captured.
@@ -61,13 +70,14 @@ const (
 
 // newMemory allocates for steps of up to cfg's tokens, and inputs for so many layers.
 func newMemory(d *vk.Device, cfg moe.RunConfig, layers int, parts bool) (*memory, error) {
-	m := &memory{taker: taker{device: d}, parts: parts}
+	m := &memory{taker: taker{device: d}, parts: parts, tuning: newTuning(d.Info())}
 	m.take(cfg, layers)
 	if m.err != nil {
 		return nil, errors.Join(m.err, m.Close())
 	}
 	clear(m.staged.Words()) // the padding of rows stays zero
 	clear(m.counter.Words())
+	clear(m.meeting.Words())
 	return m, nil
 }
 
@@ -98,13 +108,27 @@ func (m *memory) take(cfg moe.RunConfig, layers int) {
 	m.tiles = m.new(vk.DeviceMapped, tileBytes*int64(m.maxTiles))
 	m.plan = m.new(vk.DeviceMapped, planBytes)
 	m.slots = m.new(vk.DeviceMapped, 8*int64(s.Layers)*experts)
-	m.routes = m.new(vk.DeviceMapped, routeBytes*int64(s.Layers))
-	m.counter = m.new(vk.DeviceMapped, 4)
 	m.plannedTiles = m.new(vk.DeviceLocal, tileBytes*maxTilings*int64(m.maxTiles))
 	m.dispatches = m.new(vk.DeviceLocal, 2*maxTilings*dispatchBytes)
+	m.takeToken(s, in)
 	if cfg.Mode == moe.Naive {
 		m.staging = m.new(vk.HostCached, l.Bytes)
 	}
+}
+
+// takeToken takes what a single token needs.
+func (m *memory) takeToken(s moe.Shape, in int64) {
+	up, down := m.tuning.expertCuts(s)
+	topK := int64(s.TopK)
+	m.ops = m.new(vk.DeviceMapped, opBytes*int64(2+textOps*s.Layers))
+	m.meeting = m.new(vk.DeviceMapped, meetingBytes)
+	m.counter = m.new(vk.DeviceMapped, 4)
+	m.oneX = m.new(vk.DeviceLocal, 4*in)
+	m.oneLogits = m.new(vk.DeviceLocal, 8*int64(s.Experts))
+	m.oneWeights = m.new(vk.DeviceLocal, 4*topK)
+	m.oneTiles = m.new(vk.DeviceLocal, tileBytes*topK)
+	m.oneHidden = m.new(vk.DeviceLocal, 4*topK*up.values())
+	m.oneY = m.new(vk.DeviceLocal, 4*topK*down.values())
 }
 
 // rowBytes is the size of the rows of so many quads, as a product reads them. A tile of

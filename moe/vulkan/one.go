@@ -6,141 +6,175 @@ import (
 	"encoding/binary"
 
 	"ufm/moe"
+	"ufm/pager"
 	"ufm/vk"
 )
 
-// A single token, as in decode, leaves most of a device idle, and every barrier costs it
-// about as much as its kernels. So it has kernels that do more in one dispatch: route.comp
-// instead of five, and products of single rows that are spread wide. They are chosen by the
-// number of tokens alone.
+// The ops of a token's experts, and of layers alone. Those of a layer alone are
+//
+//	route, up, down, combine
 
-// oneKernels are the pipelines for a single token.
-type oneKernels struct {
-	route    *vk.Pipeline // of a layer alone; texts have their own
-	up, down product      // with a pipeline for one row
-}
+const layerOps = 4
 
-// one compiles them.
-func (b *builder) one(k *kernels, s moe.Shape) {
-	l := moe.NewLayout(s)
-	threads := 512
-	if b.device.Info().Kind == cpuKind {
-		threads = 64
+// newToken makes the ops of layers alone; those of a text are its own.
+func (r *runner) newToken() {
+	r.token = &token{
+		tuning: newTuning(r.device.Info()), pipeline: r.kernels.token, memory: r.memory,
 	}
-	k.one.route = b.pipeline("route_layer", pushRoute{}, uint32(routeThreads(threads, l.In)),
-		uint32(l.In/4), uint32(s.Experts), uint32(s.TopK))
-	k.one.up = product{inputs: l.In, outputs: l.Hidden, weight: l.Up, gate: l.Gate}
-	k.one.down = product{inputs: l.Hidden, outputs: l.In, weight: l.Down}
-	b.single(&k.one.up, "up_"+s.Form.String()+"_"+s.DType.String(), s.TopK)
-	b.single(&k.one.down, "down_"+s.DType.String(), s.TopK)
-}
-
-// routeThreads is threads for a kernel that takes four of d values at a time: a power of two.
-func routeThreads(threads, d int) int {
-	for threads > 32 && threads > d/4 {
-		threads /= 2
+	if r.text != nil {
+		return
 	}
-	return threads
-}
-
-// single compiles a product of experts with a row each, as many as a token has: few, so that
-// each is spread wide.
-func (b *builder) single(p *product, name string, experts int) {
-	t, enough := tiling{rows: 1, threads: 256, lanes: 32, staged: 512}, 512
-	if b.device.Info().Kind == cpuKind {
-		t, enough = tiling{rows: 1, threads: 64, lanes: 32, staged: 256}, 4
+	for l := range r.cfg.Shape.Layers {
+		r.addAlone(l)
 	}
-	for t.lanes > 8 && experts*over(p.outputs, 4*t.lanes) < enough {
-		t.lanes /= 2
-	}
-	t.staged = max(t.threads/t.lanes*step, min(t.staged, (p.inputs+63)/64*64))
-	p.columns = []int{4 * t.lanes}
-	p.pipelines = append(p.pipelines, b.pipeline(name, pushExpert{}, uint32(t.threads),
-		uint32(t.rows), uint32(t.lanes), uint32(t.staged), uint32(max(t.staged, 4*t.threads))))
 }
 
-// route is struct Route of route.comp, field for field: addresses.
-type route struct {
-	Base, Added, Norm, Gate, H, X, Gathered, Logits, Counter, IDs, Weights, Counts, Position,
-	Tiles, Slots, Predicted uint64
-}
-
-// routeBytes is the size of a route.
-const routeBytes = 16 * 8
-
-// writeRoutes writes what route.comp reads of every layer.
-func (r *runner) writeRoutes() {
+// addAlone adds the ops of a layer alone.
+func (r *runner) addAlone(l int) {
 	m, s := r.memory, r.cfg.Shape
-	for l := range s.Layers {
-		experts := uint64(l * s.Experts)
-		m.writeRoute(l, func(to *route) {
-			*to = route{
-				Gate:     m.gates.Address() + 4*experts*uint64(r.layout.In),
-				Gathered: m.gathered.Address(), Logits: m.logits.Address(),
-				Counter: m.counter.Address(), IDs: m.ids.Address(), Weights: m.weights.Address(),
-				Counts: m.counts.Address() + 4*experts, Position: m.position.Address(),
-				Tiles: m.plannedTiles.Address(), Slots: m.slots.Address() + 8*experts,
-			}
-		})
+	base := m.x.Address()
+	if l == 0 {
+		base = m.input.Address()
+	}
+	route := r.opRoute(l)
+	route.Base, route.Alone = base, m.input.Address()+uint64(4*l*r.layout.In)
+	route.IDs, route.IDWeights = m.ids.Address(), m.weights.Address()
+	r.token.add(kindRoute, route.Groups, route)
+	down := r.addExperts()
+	r.token.add(kindCombine, 1, opCombine{
+		Kind: kindCombine, Groups: 1,
+		Y: m.oneY.Address(), Weights: m.oneWeights.Address(), Base: base, Next: m.x.Address(),
+		Moe: m.moe.Address(), Parts: uint32(down.parts), DModel: uint32(s.DModel),
+	})
+}
+
+// opRoute is what the routes of layers alone and of texts have in common.
+func (r *runner) opRoute(l int) opRoute {
+	m, s := r.memory, r.cfg.Shape
+	experts := uint64(l * s.Experts)
+	op := opRoute{
+		Kind: kindRoute, Groups: uint32(over(s.Experts, routeEach)),
+		Gate:  m.gates.Address() + 4*experts*uint64(r.layout.In),
+		Given: m.routing.Address() + uint64(4*l*s.TopK), Slots: m.slots.Address() + 8*experts,
+		X: m.oneX.Address(), Logits: m.oneLogits.Address(), Counter: m.counter.Address(),
+		Weights: m.oneWeights.Address(), Tiles: m.oneTiles.Address(),
+		Counts: m.counts.Address() + 4*experts, DModel: uint32(s.DModel),
+	}
+	if s.NormTopK {
+		op.Normalize = 1
+	}
+	return op
+}
+
+// addExperts adds both products of a token's experts, and returns how the second is cut.
+func (r *runner) addExperts() pieces {
+	m, s, t := r.memory, r.cfg.Shape, r.token
+	upCut, downCut := t.expertCuts(s)
+	up := t.opProduct(upCut, s.DType)
+	up.Weight, up.Gate = uint64(r.layout.Up), uint64(r.layout.Gate)
+	up.X, up.Dst, up.Tiles = m.oneX.Address(), m.oneHidden.Address(), m.oneTiles.Address()
+	t.add(kindProduct, up.Groups, up)
+	down := t.opProduct(downCut, s.DType)
+	down.Weight, down.XParts, down.Source = uint64(r.layout.Down), uint32(upCut.parts), sourceGELU
+	if s.Form == moe.SwiGLU {
+		down.Source = sourceSwiGLU
+	}
+	down.X, down.Dst, down.Tiles = m.oneHidden.Address(), m.oneY.Address(), m.oneTiles.Address()
+	t.add(kindProduct, down.Groups, down)
+	return downCut
+}
+
+// opProduct is what every product has.
+func (t *token) opProduct(c pieces, dtype moe.DType) opProduct {
+	return opProduct{
+		Kind: kindProduct, Groups: uint32(c.items()), DType: opDType(dtype),
+		Matrices: uint32(c.matrices), Inputs: uint32(c.inputs), Outputs: uint32(c.outputs),
+		Part: uint32(c.part), Parts: uint32(c.parts), Lanes: log2(t.lanes),
 	}
 }
 
-// writeRoute changes the route of a layer.
-func (m *memory) writeRoute(l int, change func(*route)) {
-	var r route
-	b := m.routes.Bytes()[l*routeBytes:][:routeBytes]
-	_, _ = binary.Decode(b, binary.LittleEndian, &r) // both have the size of a route
-	change(&r)
-	_, _ = binary.Encode(b, binary.LittleEndian, &r)
+// routerOps, expertOps and endOps tell which ops are a layer's.
+func (r *runner) routerOps(l int) (first, last int) {
+	if r.text != nil {
+		return r.text.routerOps(l)
+	}
+	return layerOps * l, layerOps*l + 1
+}
+
+func (r *runner) expertOps(l int) (first, last int) {
+	_, first = r.routerOps(l)
+	return first, first + 2
+}
+
+// push is what the ops of a step have in common.
+func (r *runner) push(b *moe.Batch) pushToken {
+	p := pushToken{Rows: uint32(r.cfg.Shape.TopK)}
+	for f, on := range map[uint32]bool{
+		flagGiven: b.Routing != nil, flagPlanned: r.planned, flagChained: !b.PerLayer,
+		flagKept: b.Capture != nil, flagPredict: r.text != nil && r.text.predict,
+	} {
+		if on {
+			p.Flags |= f
+		}
+	}
+	if r.text != nil {
+		p.Position = uint32(r.text.position)
+	}
+	return p
 }
 
 // recordRoute records what recordRouter does for more tokens; of a text, attention included.
 func (r *runner) recordRoute(c *vk.Commands, b *moe.Batch, l int) {
-	s := r.cfg.Shape
-	p := pushRoute{
-		Route: r.memory.routes.Address() + uint64(l*routeBytes), Planes: 1, DModel: uint32(s.DModel),
-	}
-	kernel := r.kernels.one.route
-	if x := r.text; x != nil {
-		kernel = x.kernels.route
-		p.Parts, p.Epsilon = uint32(x.recordToOutput(c, l)), float32(x.sizes.NormEps)
-		if x.predict && l+1 < s.Layers {
-			p.Planes = 2
-		}
-	} else {
+	if r.text == nil {
 		r.recordInput(c, b, l)
-		x, at := r.layerInput(b, l)
-		p.Input = x.Address() + uint64(at)
 	}
-	if b.Routing != nil {
-		p.Given = r.memory.routing.Address() + uint64(4*l*s.TopK)
-	}
-	if r.planned {
-		p.Planned = 1
-	}
-	if s.NormTopK {
-		p.Normalize = 1
-	}
-	c.Dispatch(kernel, pushBytes(p), over(int(p.Planes)*s.Experts, routeExperts), 1, 1)
-	if r.planned && b.Capture == nil {
-		c.DispatchBarrier()
-		return
-	}
+	first, last := r.routerOps(l)
+	r.token.record(c, first, last, r.push(b))
 	c.Barrier() // the host, or a copy, reads the choice
 	r.captureChoice(c, b, l)
 }
 
-// recordOne records the experts of a token where every expert is resident: each of them has
-// one row, so that the sizes of the dispatches are known.
-func (r *runner) recordOne(c *vk.Commands) {
-	m, k := r.memory, &r.kernels.one
-	for i, p := range []*product{&k.up, &k.down} {
-		src, dst := m.gathered, m.hidden
-		if i == 1 {
-			src, dst = m.hidden, m.y
-			c.DispatchBarrier()
-		}
-		c.Dispatch(p.pipelines[0], r.pushProduct(p, m.plannedTiles, src, dst, 0),
-			over(p.outputs, p.columns[0]), r.cfg.Shape.TopK, 1)
+// recordOne records the experts of a token: all that the device has planned, or those of
+// accesses.
+func (r *runner) recordOne(c *vk.Commands, b *moe.Batch, l int, accesses []pager.Access) {
+	p := r.push(b)
+	if !r.planned {
+		p.Tiles, p.Rows = r.writeTiles(l, accesses), uint32(len(accesses))
 	}
+	first, last := r.expertOps(l)
+	r.token.record(c, first, last, p)
+}
+
+// writeTiles lists experts for a token's products and returns the list's address.
+func (r *runner) writeTiles(l int, accesses []pager.Access) uint64 {
+	m := r.memory
+	quads := r.quadOf(r.counts(l))
+	first := r.tilesUsed
+	for _, a := range accesses {
+		tile := m.tiles.Bytes()[r.tilesUsed*tileBytes:]
+		binary.LittleEndian.PutUint64(tile, r.pool.at(int(a.Slot)).address())
+		binary.LittleEndian.PutUint32(tile[8:], uint32(quads[int(a.Expert)-l*r.cfg.Shape.Experts]))
+		binary.LittleEndian.PutUint32(tile[12:], 1)
+		r.tilesUsed++
+	}
+	return m.tiles.Address() + uint64(first*tileBytes)
+}
+
+// recordAlone records the end of a layer alone.
+func (r *runner) recordAlone(c *vk.Commands, b *moe.Batch, l int) {
+	c.DispatchBarrier()
+	r.token.record(c, layerOps*l+3, layerOps*(l+1), r.push(b))
+	c.Barrier() // the next layer, the host, or a copy
+}
+
+// recordResidentToken records all ops of a step in one go.
+func (r *runner) recordResidentToken(c *vk.Commands, b *moe.Batch) {
+	last := layerOps * r.cfg.Shape.Layers
+	if x := r.text; x != nil {
+		last = x.allOps()
+	} else {
+		r.recordInput(c, b, 0)
+	}
+	r.token.record(c, 0, last, r.push(b))
+	c.Barrier()
 }

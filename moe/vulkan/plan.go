@@ -53,9 +53,9 @@ func (r *runner) writeSlots() bool {
 }
 
 // recordPlanned records the experts of a layer that the device has planned.
-func (r *runner) recordPlanned(c *vk.Commands) {
+func (r *runner) recordPlanned(c *vk.Commands, b *moe.Batch, l int) {
 	if r.one {
-		r.recordOne(c)
+		r.recordOne(c, b, l, nil)
 		return
 	}
 	m, k := r.memory, r.kernels
@@ -76,9 +76,14 @@ func (r *runner) recordPlanned(c *vk.Commands) {
 // recordResident records a whole step.
 func (r *runner) recordResident(c *vk.Commands, b *moe.Batch) {
 	r.planned = true
+	if r.one && b.Capture == nil {
+		r.recordResidentToken(c, b)
+		r.planned = false
+		return
+	}
 	for l := range r.cfg.Shape.Layers {
 		r.recordRouter(c, b, l)
-		r.recordPlanned(c)
+		r.recordPlanned(c, b, l)
 		r.recordCombine(c, b, l)
 	}
 	r.planned = false

@@ -29,7 +29,8 @@ type runner struct {
 	memory    *memory
 	pool      *arena
 	bank      *bank
-	text      *text    // what surrounds the experts of a language model, or nil
+	text      *text // what surrounds the experts of a language model, or nil
+	token     *token
 	batches   []*batch // of each queue; the compute queue's first
 	compute   *recorder
 	transfers []*recorder // one a transfer queue, or one on the compute queue
@@ -97,8 +98,49 @@ func (r *runner) open(b *backend) (err error) {
 	}
 	r.schedule = newScheduler(slots, len(r.transfers), each)
 	r.writePlan()
-	r.writeRoutes()
-	return nil
+	r.newToken()
+	if r.text != nil {
+		return nil // it adds the ops, for a kernel of its own
+	}
+	return r.meet(r.kernels)
+}
+
+// meet finds out how many workgroups of a token's kernel run side by side, once for the
+// kernels. On a CPU driver threads take one workgroup after the other.
+func (r *runner) meet(k *kernels) (err error) {
+	if r.backend.together != 0 {
+		r.token.together = max(r.backend.together, 0)
+		return nil
+	}
+	if k.together == 0 && r.device.Info().Kind != cpuKind {
+		k.together, err = r.token.try(func(record func(*vk.Commands)) error {
+			return r.runNow(context.Background(), record)
+		})
+	}
+	r.token.together = k.together
+	return err
+}
+
+// checkToken tells whether the workgroups of a single token's kernel have met.
+func (r *runner) checkToken() error {
+	if !r.one {
+		return nil
+	}
+	return r.token.check()
+}
+
+// runNow records one command buffer, submits it and waits for it.
+func (r *runner) runNow(ctx context.Context, record func(c *vk.Commands)) error {
+	c, err := r.compute.begin(false)
+	if err != nil {
+		return err
+	}
+	record(c)
+	v := r.schedule.next()
+	if err := r.compute.end(c, v); err != nil {
+		return err
+	}
+	return r.finish(context.WithoutCancel(ctx), v)
 }
 
 // openQueues makes a recorder for the compute queue and one for each transfer queue.
@@ -192,17 +234,10 @@ func (r *runner) uploadGates(ctx context.Context) error {
 		}
 		padRows(dst[l*s.Experts*r.layout.In:], gate, s.DModel, r.layout.In)
 	}
-	c, err := r.compute.begin(false)
-	if err != nil {
-		return err
-	}
-	c.Copy(r.memory.gates, 0, staging, 0, staging.Size())
-	c.Barrier()
-	v := r.schedule.next()
-	if err := r.compute.end(c, v); err != nil {
-		return err
-	}
-	return r.finish(ctx, v)
+	return r.runNow(ctx, func(c *vk.Commands) {
+		c.Copy(r.memory.gates, 0, staging, 0, staging.Size())
+		c.Barrier()
+	})
 }
 
 // uploadAll fills the pool, slot e with expert e, some hundred megabytes a batch so that

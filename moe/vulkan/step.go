@@ -43,6 +43,9 @@ func (r *runner) step(ctx context.Context, b *moe.Batch) error {
 	if err := run(ctx, b); err != nil {
 		return err
 	}
+	if err := r.checkToken(); err != nil {
+		return err
+	}
 	r.readCapture(b)
 	r.times.Wall = time.Since(start)
 	r.times.Submits = r.submits() - submits

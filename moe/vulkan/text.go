@@ -25,7 +25,6 @@ type text struct {
 	kernels *textKernels
 	dense   *textMemory
 
-	recorded *ahead         // the next token's commands
 	position int            // tokens of the sequence
 	batch    *moe.TextBatch // under way
 	ahead    bool           // it prefetches
@@ -73,7 +72,7 @@ func (b *backend) TextMemory(cfg moe.TextConfig, m moe.TextModel) []moe.MemoryPa
 	if cfg.Validate(m) != nil {
 		return nil // NewTextRunner tells what is wrong
 	}
-	experts := memory{parts: b.matrices}
+	experts := memory{parts: b.matrices, tuning: newTuning(b.device.Info())}
 	experts.take(cfg.Run, 1)
 	sizes := newTextSizes(b.device.Info(), cfg, m)
 	var weights, cache, activations textMemory
@@ -94,12 +93,11 @@ func (x *text) open(b *backend) (err error) {
 		return err
 	}
 	x.own(x.dense)
-	if x.recorded, err = newAhead(b.device, b.device.Compute()); err != nil {
+	if x.kernels, err = b.textKernelsFor(x.sizes); err != nil {
 		return err
 	}
-	x.own(x.recorded)
-	x.kernels, err = b.textKernelsFor(x.sizes)
-	return err
+	x.addOps()
+	return x.meet(&x.kernels.compiled)
 }
 
 // Attach uploads the dense weights, the gates and, in Baseline, every expert.
@@ -170,12 +168,12 @@ func (x *text) forward(ctx context.Context, b *moe.TextBatch) error {
 	run := x.forwardPaged
 	if x.resident() {
 		run = x.stepResident
-		if x.single() && x.settled {
-			run = x.forwardToken
-		}
 		ctx = context.WithoutCancel(ctx) // a token or a chunk: there is no point in between
 	}
 	if err := run(ctx, step); err != nil {
+		return err
+	}
+	if err := x.checkToken(); err != nil {
 		return err
 	}
 	if err := x.moreLogits(ctx); err != nil {
@@ -266,20 +264,6 @@ func copyWide(dst, src []float32) {
 	}
 	copy(dst[:min(piece, len(dst))], src)
 	work.Wait()
-}
-
-// runNow records one command buffer, submits it and waits for it.
-func (x *text) runNow(ctx context.Context, record func(c *vk.Commands)) error {
-	c, err := x.compute.begin(false)
-	if err != nil {
-		return err
-	}
-	record(c)
-	v := x.schedule.next()
-	if err := x.compute.end(c, v); err != nil {
-		return err
-	}
-	return x.finish(context.WithoutCancel(ctx), v)
 }
 
 // readBack copies what the device left of the routers' choice.

@@ -141,25 +141,35 @@ func benchPieces(b *testing.B, r *textRunner) {
 			x.planned = false
 		}
 	}
-	m, k := x.dense, x.kernels
-	_, _, _, parts, _ := s.split(1, k.qkv.inputs, k.qkv.outputs)
+	op := func(at int) func(*vk.Commands) {
+		return layers(func(c *vk.Commands, l int) {
+			i := 1 + textOps*l + at
+			x.runner.token.record(c, i, i+1, x.push(step))
+		})
+	}
 	pieces := []struct {
 		name   string
 		record func(*vk.Commands)
 	}{
 		{"barrier", layers(func(*vk.Commands, int) {})},
 		{"full-barrier", layers(func(c *vk.Commands, _ int) { c.Barrier() })},
-		{"qkv", layers(func(c *vk.Commands, l int) {
-			x.recordDense(c, &k.qkv, x.state(), 0, m.projected.Address(), m.qkv[l], 1)
+		{"qkv", op(0)},
+		{"attention", op(1)},
+		{"out", op(2)},
+		{"route", op(3)},
+		{"up", op(4)},
+		{"down", op(5)},
+		{"experts", layers(func(c *vk.Commands, l int) { x.recordPlanned(c, step, l) })},
+		{"layer", layers(func(c *vk.Commands, l int) {
+			x.recordRouter(c, step, l)
+			x.recordPlanned(c, step, l)
 		})},
-		{"attention", layers(func(c *vk.Commands, l int) { x.recordAttendOne(c, l, parts) })},
-		{"out", layers(func(c *vk.Commands, l int) {
-			x.recordDense(c, &k.out, m.attended, 0, m.added.Address(), m.out[l], 1)
-		})},
-		{"up-to-route", layers(func(c *vk.Commands, l int) { x.recordRouter(c, step, l) })},
-		{"experts", layers(func(c *vk.Commands, l int) { x.recordPlanned(c) })},
-		{"after", layers(func(c *vk.Commands, l int) { x.recordCombine(c, step, l) })},
-		{"head", func(c *vk.Commands) { x.recordHead(c, 0, 1) }},
+		{"all", func(c *vk.Commands) { x.recordResident(c, step) }},
+		{"head", func(c *vk.Commands) {
+			first, last := x.headOps()
+			x.runner.token.record(c, first, last, x.push(step))
+			c.Barrier()
+		}},
 	}
 	for b.Loop() {
 		for _, p := range pieces {

@@ -300,7 +300,9 @@ func TestTextMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	if got := r.DeviceBytes(); got > want || got < want/2 {
+	x := r.(*textRunner)
+	rounded := int64(len(x.memory.all)+len(x.text.dense.all)+1) << 16 // as a driver may round up each buffer
+	if got := r.DeviceBytes(); got > want || got < want-rounded {
 		t.Errorf("device memory: got %d, the table says %d", got, want)
 	}
 }

@@ -13,9 +13,8 @@ import (
 type textKernels struct {
 	embed, addAttention, addExperts *vk.Pipeline // of residual.comp
 	rope, merge                     *vk.Pipeline
-	route                           *vk.Pipeline    // for one token
+	token                           *vk.Pipeline    // for one token, all of it
 	attend                          [2]*vk.Pipeline // for few tokens, for many
-	attendOne                       *vk.Pipeline    // for one, with rope and merge
 	qkv, out, head                  dense
 	compiled                        kernels
 }
@@ -27,33 +26,28 @@ type dense struct {
 }
 
 const (
-	routeExperts   = 4 // as in route.comp
 	ropeThreads    = 64
 	mergeThreads   = 64
 	attendThreads  = 64
-	oneShare       = 4                 // threads that share a position in attend_one
 	maxHeadDim     = 4 * attendThreads // a thread takes four dimensions
 	maxAttendHeads = 8                 // query heads of a workgroup
 	maxAttendRows  = 16                // heads × tokens of a workgroup
-	maxSplits      = 32                // of the past; as in attend.comp
-	maxParts       = 8                 // of a product; as in attend.comp and route.comp
+	maxParts       = 8                 // of a product; as in token_route.glsl
 )
 
 // choose sets what suits a device. A CPU driver needs hardly any workgroups, and takes more
 // so that it does what GPUs do.
 func (s *textSizes) choose(info vk.DeviceInfo) {
+	s.tuning = newTuning(info)
 	if info.Kind == "CPU" {
-		s.enough, s.minPart, s.rowThreads, s.oneThreads = 4, 32, 64, 64
+		s.enough, s.minPart, s.rowThreads = 4, 32, 64
 		s.tilings = []tiling{
 			{rows: 1, threads: 64, lanes: 32, staged: 256},
 			{rows: 8, threads: 64, lanes: 32, staged: 256},
 		}
 		return
 	}
-	s.enough, s.minPart, s.rowThreads, s.oneThreads = 512, 256, 512, 256
-	for s.oneThreads > 64 && s.attendOneShared() > info.MaxSharedMemory {
-		s.oneThreads /= 2
-	}
+	s.enough, s.minPart, s.rowThreads = 512, 256, 512
 	s.tilings = []tiling{
 		{rows: 1, threads: 256, lanes: 32, staged: 512},
 		{rows: 2, threads: 256, lanes: 32, staged: 512},
@@ -61,15 +55,6 @@ func (s *textSizes) choose(info vk.DeviceInfo) {
 		{rows: 8, threads: 128, lanes: 32, staged: 512},
 		{rows: 16, threads: 256, lanes: 32, staged: 256},
 	}
-}
-
-// attendOneShared is about the shared memory of attend_one, in bytes: of a thread a score for each
-// head, its weight for each share, four rows' parts and two sums; of each head a query, the
-// newest key and value, and its splits.
-func (s *textSizes) attendOneShared() int {
-	heads, dim := s.attendHeads(), s.HeadDim
-	thread := 4*heads + 4*heads/oneShare + 16*4 + 2*4
-	return s.oneThreads*thread + 4*(2*heads+3)*dim + 4*heads*(maxSplits+4) + 64
 }
 
 // textKey is what the kernels depend on.
@@ -104,16 +89,14 @@ func newTextKernels(dev *backend, s textSizes) (*textKernels, error) {
 	k.addExperts = b.pipeline("add_experts", pushResidual{}, threads, d, uint32(s.TopK))
 	k.rope = b.pipeline("rope", pushRope{}, ropeThreads)
 	k.merge = b.pipeline("merge", pushMerge{}, mergeThreads)
-	k.route = b.pipeline("route", pushRoute{}, uint32(routeThreads(s.rowThreads, s.d)), d/4,
-		uint32(s.Experts), uint32(s.TopK))
+	k.token = b.token("token", dev.device.Info(), s.shape, s.HeadDim, s.attendHeads(),
+		max(mostInputs, s.d))
 	for i, tokens := range s.attendTokens() {
 		if i == 0 || tokens != s.attendTokens()[0] {
 			k.attend[i] = b.pipeline("attend", pushAttend{}, attendThreads,
 				uint32(s.HeadDim), uint32(s.attendHeads()), uint32(tokens), 1)
 		}
 	}
-	k.attendOne = b.pipeline("attend_one", pushAttendOne{}, uint32(s.oneThreads),
-		uint32(s.HeadDim), uint32(s.attendHeads()), 1, oneShare)
 	shared := map[[5]int]*vk.Pipeline{}
 	k.qkv = b.dense(s, s.d, s.width, shared)
 	k.out = b.dense(s, s.row, s.d, shared)

@@ -199,7 +199,7 @@ func (c *attentionCase) attend(token, h int) []float64 {
 }
 
 // TestAttention runs rope, attend and merge over short and long pasts, with every form of
-// norm and of sharing, and attend_one where there is one token.
+// norm and of sharing, and a token's attention where there is one.
 func TestAttention(t *testing.T) {
 	skipSlow(t)
 	l := newLab(t)
@@ -239,7 +239,7 @@ func testAttention(t *testing.T, l *lab, c attentionCase) {
 		}
 	}
 	s := &textSizes{Config: moe.Config{Heads: c.heads, KVHeads: c.kvHeads, HeadDim: c.dim}, tokens: 4}
-	s.enough, s.oneThreads = 16, 64
+	s.enough, s.tuning = 16, tuning{threads: 64}
 	want := make([]float64, 0, c.tokens*c.heads*c.dim)
 	for i := range c.tokens {
 		for h := range c.heads {
@@ -263,24 +263,27 @@ func testAttention(t *testing.T, l *lab, c attentionCase) {
 	}
 	if c.tokens == 1 {
 		newest()
-		splits, span := s.past(c.position+1, c.heads/s.attendHeads(), s.oneThreads/oneShare)
+		groups, threads := c.heads/s.attendHeads(), s.tuning.threads
+		splits, _ := s.past(c.position+1, groups, threads/attendShare)
 		counters := l.floats(c.heads)
 		clear(counters.Words())
-		p := l.pipeline("attend_one", pushAttendOne{}, s.oneThreads, c.dim, s.attendHeads(), 1, oneShare)
-		l.dispatch(p, pushAttendOne{
+		squares := l.floats(2) // of inputs whose norm is 1
+		copy(squares.Floats(), []float32{3, 5 - 1e-6})
+		p := l.pipeline("token", pushToken{}, threads, 4, 1, 1, c.dim, s.attendHeads(), mostInputs/4)
+		l.op(p, opAttend{
+			Kind: kindAttend, Groups: uint32(groups), Squares: squares.Address(), DModel: 8,
 			QKV: qkv.Address(), Keys: keys.Address(), Values: values.Address(), Turns: table.Address(),
 			QNorm: qNorm.Address(), KNorm: kNorm.Address(), Dst: dst.Address(), Acc: acc.Address(),
 			State: state.Address(), Counters: counters.Address(),
 			Heads: uint32(c.heads), PerKey: uint32(s.perKey()), Parts: uint32(c.parts),
-			Width: uint32(c.width), Position: uint32(c.position), Context: uint32(c.context),
-			Span: uint32(span), Norm: ropeNorm(c.norm), Epsilon: 1e-6,
-			Scale: float32(1 / math.Sqrt(float64(c.dim))),
-		}, c.heads/s.attendHeads(), 1, splits)
-		l.near(fmt.Sprintf("attend_one, %d splits", splits), dst.Floats(), want)
-		l.near("attend_one: keys", keys.Floats(), past)
-		l.near("attend_one: values", values.Floats(), v)
+			Width: uint32(c.width), Context: uint32(c.context), Most: maxSplits,
+			Norm: ropeNorm(c.norm), Epsilon: 1e-6, Scale: float32(1 / math.Sqrt(float64(c.dim))),
+		}, pushToken{Position: uint32(c.position)}, groups*splits)
+		l.near(fmt.Sprintf("a token, %d splits", splits), dst.Floats(), want)
+		l.near("a token: keys", keys.Floats(), past)
+		l.near("a token: values", values.Floats(), v)
 		if splits > 1 && counters.Words()[0] != 0 {
-			t.Errorf("attend_one: counter: got %d, want 0", counters.Words()[0])
+			t.Errorf("a token: counter: got %d, want 0", counters.Words()[0])
 		}
 	}
 

@@ -140,6 +140,17 @@ func (l *lab) dispatch(p *vk.Pipeline, push any, x, y, z int) {
 	l.queue.recycle()
 }
 
+// op runs one op of token.comp in so many workgroups.
+func (l *lab) op(p *vk.Pipeline, op any, push pushToken, workgroups int) {
+	l.t.Helper()
+	list := l.buffer(opBytes)
+	if _, err := binary.Encode(list.Bytes(), binary.LittleEndian, op); err != nil {
+		l.t.Fatal(err)
+	}
+	push.Ops, push.Last = list.Address(), 1
+	l.dispatch(p, push, workgroups, 1, 1)
+}
+
 // near checks a kernel's results. 1e-12 is some ten times what float32 sums of a few
 // hundred terms come to.
 func (l *lab) near(what string, got []float32, want []float64) {

@@ -45,13 +45,9 @@ func (x *text) recordToOutput(c *vk.Commands, l int) (parts int) {
 	m, k := x.dense, x.kernels
 	parts = x.recordDense(c, &k.qkv, x.state(), 0, m.projected.Address(), m.qkv[l], x.tokens())
 	c.DispatchBarrier()
-	if x.single() {
-		x.recordAttendOne(c, l, parts)
-	} else {
-		x.recordRope(c, l, parts)
-		c.DispatchBarrier()
-		x.recordAttention(c, l)
-	}
+	x.recordRope(c, l, parts)
+	c.DispatchBarrier()
+	x.recordAttention(c, l)
 	c.DispatchBarrier()
 	parts = x.recordDense(c, &k.out, m.attended, 0, m.added.Address(), m.out[l], x.tokens())
 	c.DispatchBarrier()
@@ -61,6 +57,10 @@ func (x *text) recordToOutput(c *vk.Commands, l int) (parts int) {
 // recordAfter records everything of a layer after its experts, and after the last one the
 // head.
 func (x *text) recordAfter(c *vk.Commands, l int) {
+	if x.single() {
+		x.recordAfterToken(c, l)
+		return
+	}
 	c.DispatchBarrier()
 	m, experts, k := x.dense, x.runner.memory, x.kernels
 	p := x.residual(m.mid, m.h, x.vectorAt(moe.AttentionNorm, l+1))

@@ -26,7 +26,7 @@ type textSizes struct {
 	vocab   int // padded
 
 	rowThreads int // of a workgroup that has a token's row of the residual stream
-	oneThreads int // of attend_one
+	tuning     tuning
 }
 
 // maxLogits bounds the rows of logits at a time: a vocabulary has over a hundred thousand.
@@ -77,9 +77,10 @@ type textMemory struct {
 	added       *vk.Buffer // (parts, tokens, d)
 	splits      *vk.Buffer // (splits, tokens, heads, head_dim)
 	states      *vk.Buffer // (splits, tokens, heads, 2)
-	nextLogits  *vk.Buffer // (tokens, experts): of the next layer's gate; two of each for route.comp
+	nextLogits  *vk.Buffer // (tokens, experts): of the next layer's gate
 	counters    *vk.Buffer // of the workgroups of attention that are done, zero between dispatches
 	nextWeights *vk.Buffer // (tokens, top_k)
+	squares     *vk.Buffer // (parts): of a single token's residual stream
 
 	// On the host, for the device to read or write.
 	ids       *vk.Buffer // (tokens)
@@ -128,13 +129,15 @@ func (m *textMemory) takeActivations(s textSizes) {
 	splitRows := s.splitRows()
 	m.h = m.new(vk.DeviceLocal, 4*tokens*d)
 	m.mid = m.new(vk.DeviceLocal, 4*tokens*d)
-	m.projected = m.new(vk.DeviceLocal, 4*s.partRows(s.d, s.width)*int64(s.width))
+	qkv, out := s.cuts(s.tuning)
+	m.projected = m.new(vk.DeviceLocal, 4*max(s.partRows(s.d, s.width)*int64(s.width), qkv.values()))
 	m.q = m.new(vk.DeviceLocal, 4*tokens*int64(s.Heads*s.HeadDim))
 	m.attended = m.new(vk.DeviceLocal, 4*tokens*int64(s.row))
-	m.added = m.new(vk.DeviceLocal, 4*s.partRows(s.row, s.d)*d)
+	m.added = m.new(vk.DeviceLocal, 4*max(s.partRows(s.row, s.d)*d, out.values()))
 	m.splits = m.new(vk.DeviceLocal, 4*splitRows*int64(s.HeadDim))
 	m.states = m.new(vk.DeviceLocal, 8*splitRows)
-	m.nextLogits = m.new(vk.DeviceLocal, 8*tokens*int64(s.Experts))
+	m.nextLogits = m.new(vk.DeviceLocal, 4*tokens*int64(s.Experts))
+	m.squares = m.new(vk.DeviceLocal, 4*maxParts)
 	m.counters = m.new(vk.DeviceLocal, 4*int64(s.Heads))
 	m.nextWeights = m.new(vk.DeviceLocal, 4*tokens*int64(s.TopK))
 

@@ -25,16 +25,6 @@ type (
 		Stride                                         uint32
 		Scale                                          float32
 	}
-	pushAttendOne struct {
-		QKV, Keys, Values, Turns, QNorm, KNorm, Dst, Acc, State, Counters uint64
-		Heads, PerKey, Parts, Width, Position, Context, Span, Norm        uint32
-		Epsilon, Scale                                                    float32
-	}
-	pushRoute struct {
-		Route, Given, Input                       uint64
-		Parts, Planes, Planned, Normalize, DModel uint32
-		Epsilon                                   float32
-	}
 	pushMerge struct {
 		Acc, State, Dst                    uint64
 		Splits, Tokens, Heads, Dim, Stride uint32

@@ -9,36 +9,132 @@ import (
 	"ufm/vk"
 )
 
-// single reports whether the kernels for one token serve this batch.
+// The ops of a text's token, whose layers are
+//
+//	projection, attention, output projection, route, up, down
+//
+// between the embedding and the head. What the experts of a layer add to the residual
+// stream is taken into account by the projection of the next.
+
+const textOps = 6
+
+// single reports whether the batch under way is one token.
 func (x *text) single() bool { return x.tokens() == 1 }
 
-// writeRoutes adds to what route.comp reads of every layer what only texts have.
-func (x *text) writeRoutes() {
-	m := x.dense
-	for l := range x.sizes.Layers {
-		x.runner.memory.writeRoute(l, func(r *route) {
-			r.Base, r.Added, r.H = m.h.Address(), m.added.Address(), m.mid.Address()
-			r.Norm, r.X = x.vectorAt(moe.MoENorm, l), x.runner.memory.x.Address()
-			r.Logits = m.nextLogits.Address()
-			r.Predicted = m.predicted.Address() + uint64(4*(l+1)*x.sizes.TopK)
-		})
+// routerOps are those between the experts of the layer before and those of layer l.
+func (x *text) routerOps(l int) (first, last int) {
+	first, last = 1+textOps*l, 1+textOps*l+4
+	if l == 0 {
+		first = 0
+	}
+	return first, last
+}
+
+// headOps is the head.
+func (x *text) headOps() (first, last int) {
+	n := 1 + textOps*x.sizes.Layers
+	return n, n + 1
+}
+
+// allOps is the number of ops for the batch under way.
+func (x *text) allOps() int {
+	first, last := x.headOps()
+	if len(x.batch.Logits) == 0 {
+		return first
+	}
+	return last
+}
+
+// addOps adds the ops of a token.
+func (x *text) addOps() {
+	m, s, t := x.dense, &x.sizes, x.token
+	t.pipeline = x.kernels.token
+	t.add(kindEmbed, 1, opEmbed{
+		Kind: kindEmbed, Groups: 1, Embedding: m.embedding.Address(), ID: m.ids.Address(),
+		H: m.mid.Address(), DType: opDType(s.dtype), Vocab: uint32(s.vocab),
+	})
+	for l := range s.Layers {
+		x.addLayer(l)
+	}
+	head := x.stream(t.whole(s.d, s.vocab), s.Layers)
+	head.Weight, head.Dst = m.head.Address(), m.logits.Address()
+	t.add(kindProduct, head.Groups, head)
+}
+
+// stream is a product whose inputs are the residual stream before layer l, with what the
+// layer before adds to it.
+func (x *text) stream(c pieces, l int) opProduct {
+	m, experts, s := x.dense, x.runner.memory, &x.sizes
+	p := x.token.opProduct(c, s.dtype)
+	p.Source, p.Base, p.H, p.Norm = sourceStream, m.mid.Address(), m.h.Address(), x.vectorAt(moe.AttentionNorm, l)
+	p.DModel, p.Epsilon = uint32(s.DModel), float32(s.NormEps)
+	p.Squares = m.squares.Address()
+	if l > 0 {
+		_, down := x.token.expertCuts(s.shape)
+		p.X, p.Weights = experts.oneY.Address(), experts.oneWeights.Address()
+		p.XParts, p.Rows = uint32(down.parts), uint32(s.TopK)
+	}
+	return p
+}
+
+// addLayer adds the ops of layer l.
+func (x *text) addLayer(l int) {
+	m, s, t := x.dense, &x.sizes, x.token
+	qkvCut, outCut := s.cuts(t.tuning)
+	qkv := x.stream(qkvCut, l)
+	qkv.Weight, qkv.Dst = m.qkv[l].Address(), m.projected.Address()
+	t.add(kindProduct, qkv.Groups, qkv)
+
+	groups := s.Heads / s.attendHeads()
+	attend := opAttend{
+		Kind: kindAttend, Groups: uint32(groups),
+		QKV: m.projected.Address(), Keys: m.keys[l].Address(), Values: m.values[l].Address(),
+		Turns: m.turns.Address(), QNorm: x.vectorAt(moe.QueryNorm, l), KNorm: x.vectorAt(moe.KeyNorm, l),
+		Dst: m.attended.Address(), Acc: m.splits.Address(), State: m.states.Address(),
+		Counters: m.counters.Address(), Heads: uint32(s.Heads), PerKey: uint32(s.perKey()),
+		Parts: uint32(qkvCut.parts), Width: uint32(s.width), Context: uint32(s.context),
+		Most: uint32(min(maxSplits, s.enoughAttention()/groups)), Norm: ropeNorm(s.QueryKeyNorm),
+		DModel: uint32(s.DModel), Epsilon: float32(s.NormEps),
+		Scale: float32(1 / math.Sqrt(float64(s.HeadDim))),
+	}
+	if qkvCut.parts > 1 {
+		attend.Squares = m.squares.Address()
+	}
+	t.add(kindAttend, attend.Groups, attend)
+
+	out := t.opProduct(outCut, s.dtype)
+	out.Weight, out.X, out.Dst = m.out[l].Address(), m.attended.Address(), m.added.Address()
+	t.add(kindProduct, out.Groups, out)
+
+	route := x.opRoute(l)
+	route.Base, route.Added, route.Parts = m.h.Address(), m.added.Address(), uint32(outCut.parts)
+	route.H, route.Norm, route.Epsilon = m.mid.Address(), x.vectorAt(moe.MoENorm, l), float32(s.NormEps)
+	choice := uint64(4 * l * s.TopK)
+	route.IDs, route.IDWeights = m.experts.Address()+choice, m.weights.Address()+choice
+	if l+1 < s.Layers {
+		route.Predicted = m.predicted.Address() + uint64(4*(l+1)*s.TopK)
+	}
+	t.add(kindRoute, route.Groups, route)
+	x.addExperts()
+}
+
+// recordAfterToken records what follows the experts of a layer but the next layer's ops.
+func (x *text) recordAfterToken(c *vk.Commands, l int) {
+	last := l+1 == x.sizes.Layers
+	switch {
+	case last && len(x.batch.Logits) == 0:
+		c.Barrier() // the host reads what was chosen
+	default:
+		c.DispatchBarrier()
+	}
+	if last && len(x.batch.Logits) > 0 {
+		first, last := x.headOps()
+		x.runner.token.record(c, first, last, x.push(&moe.Batch{}))
+		c.Barrier()
 	}
 }
 
-// recordAttendOne records everything between the projection and the output projection.
-func (x *text) recordAttendOne(c *vk.Commands, l, parts int) {
-	s, m := &x.sizes, x.dense
-	groups := s.Heads / s.attendHeads()
-	splits, span := s.past(x.position+1, groups, s.oneThreads/oneShare)
-	c.Dispatch(x.kernels.attendOne, pushBytes(pushAttendOne{
-		QKV: m.projected.Address(), Keys: m.keys[l].Address(), Values: m.values[l].Address(),
-		Turns: m.turns.Address(),
-		QNorm: x.vectorAt(moe.QueryNorm, l), KNorm: x.vectorAt(moe.KeyNorm, l),
-		Dst: m.attended.Address(), Acc: m.splits.Address(), State: m.states.Address(),
-		Counters: m.counters.Address(),
-		Heads:    uint32(s.Heads), PerKey: uint32(s.perKey()), Parts: uint32(parts),
-		Width: uint32(s.width), Position: uint32(x.position), Context: uint32(s.context),
-		Span: uint32(span), Norm: ropeNorm(s.QueryKeyNorm),
-		Epsilon: float32(s.NormEps), Scale: float32(1 / math.Sqrt(float64(s.HeadDim))),
-	}), groups, 1, splits)
+// cuts are those of both projections.
+func (s *textSizes) cuts(t tuning) (qkv, out pieces) {
+	return t.cut(s.d, s.width, 1, 1), t.cut(s.row, s.d, 1, 1)
 }

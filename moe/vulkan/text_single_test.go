@@ -4,6 +4,7 @@ package vulkan
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -13,8 +14,8 @@ import (
 	"ufm/vk"
 )
 
-// TestRoute checks route.comp against float64: the residual stream and its norm, both
-// choices with ties, weights of every kind, and the plan of the experts' products.
+// TestRoute checks a route against float64: the residual stream and its norm, both choices
+// with ties, weights of every kind, and the plan of the experts' products.
 func TestRoute(t *testing.T) {
 	skipSlow(t)
 	l := newLab(t)
@@ -49,58 +50,59 @@ func TestRoute(t *testing.T) {
 	for e := range experts {
 		binary.LittleEndian.PutUint64(slots.Bytes()[8*e:], uint64(1000+e))
 	}
-	p := l.pipeline("route", pushRoute{}, 32, d/4, experts, topK)
+	p := l.pipeline("token", pushToken{}, 32, d/4, experts, topK, 4, 1, mostInputs/4)
 	given := l.floats(topK)
 	copy(given.Words(), []uint32{36, 0, 11, 4, 30})
 
 	for _, c := range []struct {
-		name string
-		push pushRoute
+		name      string
+		flags     uint32
+		normalize uint32
 	}{
-		{"router's choice", pushRoute{Planes: 1, Normalize: 1}},
-		{"not normalized, planned, predicted", pushRoute{Planes: 2, Planned: 1}},
-		{"given", pushRoute{Planes: 2, Planned: 1, Given: given.Address()}},
+		{"router's choice", 0, 1},
+		{"not normalized, planned, predicted", flagPlanned | flagPredict, 0},
+		{"given", flagPlanned | flagPredict | flagGiven, 0},
 	} {
-		outs := make([]*vk.Buffer, 9) // h, x, gathered, ids, weights, counts, position, tiles, predicted
-		for i, n := range []int{4 * d, 4 * d, 16 * topK * d, 4 * topK, 4 * topK, 4 * experts,
-			4 * topK, tileBytes * topK, 4 * topK} {
+		outs := make([]*vk.Buffer, 9)
+		for i, n := range []int{4 * d, 4 * d, 4 * topK, 4 * topK, 4 * topK, 4 * experts,
+			tileBytes * topK, 4 * topK, 8 * experts} {
 			outs[i] = l.buffer(n)
 		}
-		h, normed, gathered, ids, weights := outs[0], outs[1], outs[2], outs[3], outs[4]
-		counts, position, tiles, predicted := outs[5], outs[6], outs[7], outs[8]
-		scratch, counter := l.floats(2*experts), l.floats(1)
+		h, normed, ids, idWeights, weights, counts := outs[0], outs[1], outs[2], outs[3], outs[4], outs[5]
+		tiles, predicted, scratch := outs[6], outs[7], outs[8]
+		counter := l.floats(1)
 		clear(counter.Words())
-		route := l.buffer(routeBytes)
-		var table []byte
-		for _, buffer := range []*vk.Buffer{base, added, norm, gate, h, normed, gathered, scratch,
-			counter, ids, weights, counts, position, tiles, slots, predicted} {
-			table = binary.LittleEndian.AppendUint64(table, buffer.Address())
-		}
-		copy(route.Bytes(), table)
-		c.push.Route, c.push.Parts, c.push.DModel, c.push.Epsilon = route.Address(), parts, model, epsilon
-		l.dispatch(p, c.push, over(int(c.push.Planes)*experts, routeExperts), 1, 1)
+		l.op(p, opRoute{
+			Kind: kindRoute, Gate: gate.Address(), Given: given.Address(), Slots: slots.Address(),
+			Base: base.Address(), Added: added.Address(), Norm: norm.Address(), H: h.Address(),
+			X: normed.Address(), Logits: scratch.Address(), Counter: counter.Address(),
+			Weights: weights.Address(), Tiles: tiles.Address(), Counts: counts.Address(),
+			IDs: ids.Address(), IDWeights: idWeights.Address(), Predicted: predicted.Address(),
+			Parts: parts, Normalize: c.normalize, DModel: model, Epsilon: epsilon,
+		}, pushToken{Flags: c.flags}, over(2*experts, routeEach))
 
 		l.near(c.name+": residual stream", h.Floats(), state)
 		l.near(c.name+": norm", normed.Floats(), x)
-		rows := make([]float64, topK*d*4)
-		for i := range topK * d {
-			rows[4*i] = x[i%d]
-		}
-		l.near(c.name+": gathered", gathered.Floats(), rows)
 		want := ranked(logits[:experts], topK)
-		if c.push.Given != 0 {
+		if c.flags&flagGiven != 0 {
 			want = slices.Clone(given.Words()[:topK])
 		}
 		if got := ids.Words()[:topK]; !slices.Equal(got, want) {
 			t.Fatalf("%s: ids: got %v, want %v", c.name, got, want)
 		}
-		l.near(c.name+": weights", weights.Floats(), softmaxOf(logits[:experts], want,
-			c.push.Normalize != 0 || c.push.Given != 0))
-		if got, want := predicted.Words()[:topK], ranked(logits[experts:], topK); c.push.Planes == 2 &&
+		l.near(c.name+": weights", idWeights.Floats(), softmaxOf(logits[:experts], want,
+			c.normalize != 0 || c.flags&flagGiven != 0))
+		if got, want := predicted.Words()[:topK], ranked(logits[experts:], topK); c.flags&flagPredict != 0 &&
 			!slices.Equal(got, want) {
 			t.Errorf("%s: predicted: got %v, want %v", c.name, got, want)
 		}
-		checkPlan(t, c.name, want, counts.Words()[:experts], position.Words(), tiles.Bytes(), c.push.Planned != 0)
+		checkPlan(t, c.name, want, counts.Words()[:experts], tiles.Bytes(), c.flags&flagPlanned != 0)
+		order := slices.Sorted(slices.Values(want))
+		for k, e := range want {
+			if got, want := weights.Words()[slices.Index(order, e)], idWeights.Words()[k]; got != want {
+				t.Errorf("%s: weight of expert %d: got bits %x, want %x", c.name, e, got, want)
+			}
+		}
 		if counter.Words()[0] != 0 {
 			t.Errorf("%s: counter: got %d, want 0", c.name, counter.Words()[0])
 		}
@@ -133,6 +135,60 @@ func TestRouteOfNaN(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestTokenTogether gets the same bits of one dispatch of all ops as of an op a dispatch, resident
+// and paged, and of layers alone. A CPU driver runs one workgroup at a time.
+func TestTokenTogether(t *testing.T) {
+	b, m, bank := tinyText(t)
+	prompt := []int32{3, 1, 4, 1, 5}
+	together := 0 // as many as there are
+	if b.device.Info().Kind == cpuKind {
+		together = 1
+	}
+	var want []uint32
+	for _, n := range []int{apart, together} {
+		for _, slots := range []int{m.Shape().Paging().Universe(), 9} {
+			b.together = n
+			r := newText(t, b, m, bank, moe.TextConfig{
+				Run:     moe.RunConfig{Mode: moe.UFM, Slots: slots, MaxTokens: 8, Poison: true},
+				Context: 80, Prefetch: slots == 9})
+			var got []uint32
+			for i := range 40 {
+				c := capture(m, prompt[i%5:][:1])
+				if _, err := r.Forward(t.Context(), c); err != nil {
+					t.Fatal(err)
+				}
+				got = append(append(got, c.Experts...), floatBits(append(c.Logits, c.Weights...))...)
+			}
+			if want == nil {
+				want = got
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%d workgroups, %d slots: not the same bits", n, slots)
+			}
+		}
+	}
+}
+
+// TestTokenApart expects an error where workgroups do not meet: more than the device runs.
+func TestTokenApart(t *testing.T) {
+	b, m, bank := tinyText(t)
+	r := newText(t, b, m, bank, moe.TextConfig{
+		Run: moe.RunConfig{Mode: moe.Baseline, MaxTokens: 8}, Context: 8}).(*textRunner)
+	r.token.together = 1
+	r.memory.meeting.Words()[2] = 1
+	if _, err := r.Forward(t.Context(), capture(m, []int32{1})); !errors.Is(err, errApart) {
+		t.Errorf("got %v, want %v", err, errApart)
+	}
+}
+
+func floatBits(v []float32) []uint32 {
+	bits := make([]uint32, len(v))
+	for i, f := range v {
+		bits[i] = math.Float32bits(f)
+	}
+	return bits
 }
 
 // ranked are the indexes of the n largest values, in falling order, ties to the lower.
@@ -174,28 +230,23 @@ func softmaxOf(logits []float64, ids []uint32, alone bool) []float64 {
 	return w
 }
 
-// checkPlan checks counts, rows and tiles of a token's experts.
-func checkPlan(t *testing.T, name string, ids, counts, position []uint32, tiles []byte, planned bool) {
+// checkPlan checks counts and tiles of a token's experts.
+func checkPlan(t *testing.T, name string, ids, counts []uint32, tiles []byte, planned bool) {
 	t.Helper()
-	order := slices.Sorted(slices.Values(ids))
 	for e, n := range counts {
 		if want := slices.Contains(ids, uint32(e)); want != (n == 1) || n > 1 {
 			t.Errorf("%s: expert %d: got %d rows, chosen: %v", name, e, n, want)
 		}
 	}
-	for k, e := range ids {
-		quad := uint32(slices.Index(order, e))
-		if position[k] != 4*quad {
-			t.Errorf("%s: row of choice %d: got %d, want %d", name, k, position[k], 4*quad)
-		}
+	for row, e := range slices.Sorted(slices.Values(ids)) {
 		if !planned {
-			continue
+			break
 		}
-		tile := tiles[quad*tileBytes:]
+		tile := tiles[row*tileBytes:]
 		got := fmt.Sprint(binary.LittleEndian.Uint64(tile), binary.LittleEndian.Uint32(tile[8:]),
 			binary.LittleEndian.Uint32(tile[12:]))
-		if want := fmt.Sprint(1000+e, quad, 1); got != want {
-			t.Errorf("%s: tile %d: got %s, want %s", name, quad, got, want)
+		if want := fmt.Sprint(1000+e, row, 1); got != want {
+			t.Errorf("%s: tile %d: got %s, want %s", name, row, got, want)
 		}
 	}
 }

@@ -52,7 +52,6 @@ func (x *text) upload(ctx context.Context) error {
 	if err := up.floats(ctx, m.turns, turns(s.context, s.HeadDim, s.RopeTheta)); err != nil {
 		return err
 	}
-	x.writeRoutes()
 	return x.runNow(ctx, func(c *vk.Commands) {
 		c.Fill(m.attended, 0, m.attended.Size(), 0) // padding that no kernel writes
 		c.Fill(m.counters, 0, m.counters.Size(), 0)

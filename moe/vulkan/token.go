@@ -1,0 +1,249 @@
+//go:build cgo && linux
+
+package vulkan
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"ufm/moe"
+	"ufm/vk"
+)
+
+// A single token, as in decode, leaves most of a device idle, and a barrier costs it about as
+// much as a product. So its way through the model is a list of ops that one dispatch of
+// token.comp works through, on devices that run its workgroups side by side; on others each op
+// is a dispatch of its own. The list does not change from token to token.
+
+// The ops, field for field as in the shaders.
+type (
+	opProduct struct {
+		Kind, Groups                                                 uint32
+		Weight, Gate, X, Dst, Tiles, Base, Weights, Norm, H, Squares uint64
+		Source, DType, Matrices, Inputs, Outputs, Part, Parts        uint32
+		Lanes, XParts, Rows, DModel                                  uint32
+		Epsilon                                                      float32
+	}
+	opRoute struct {
+		Kind, Groups                                               uint32
+		Gate, Given, Slots, Base, Alone, Added, Norm, H, X, Logits uint64
+		Counter, Weights, Tiles, Counts, IDs, IDWeights, Predicted uint64
+		Parts, Normalize, DModel                                   uint32
+		Epsilon                                                    float32
+	}
+	opCombine struct {
+		Kind, Groups                uint32
+		Y, Weights, Base, Next, Moe uint64
+		Parts, DModel               uint32
+	}
+	opEmbed struct {
+		Kind, Groups     uint32
+		Embedding, ID, H uint64
+		DType, Vocab     uint32
+	}
+	opAttend struct {
+		Kind, Groups                                              uint32
+		QKV, Squares, Keys, Values, Turns, QNorm, KNorm, Dst, Acc uint64
+		State, Counters                                           uint64
+		Heads, PerKey, Parts, Width, Context, Most, Norm, DModel  uint32
+		Epsilon, Scale                                            float32
+	}
+	pushToken struct {
+		Ops, Meeting, Tiles                          uint64
+		Rows, First, Last, Position, Flags, Patience uint32
+	}
+)
+
+const (
+	opBytes = 192 // of each, padded
+
+	kindProduct, kindRoute, kindCombine, kindEmbed, kindAttend = 0, 1, 2, 3, 4
+
+	sourcePlain, sourceStream, sourceGELU, sourceSwiGLU = 0, 1, 2, 3
+
+	flagGiven, flagPlanned, flagPredict, flagChained, flagKept = 1, 2, 4, 8, 16
+
+	routeEach    = 4  // logits of a group of a route
+	attendShare  = 4  // threads that share a position in attention
+	maxSplits    = 32 // of the past
+	meetingBytes = 12
+)
+
+// tuning says how the work of a token is cut: by the kind of device alone, so that its sums
+// have the same order in every run.
+type tuning struct {
+	threads int
+	lanes   int // of a tile of a product, four outputs each; a power of two, at most threads/4
+	enough  int // items of a product that keep the device busy
+	minPart int // inputs of a part of a product, at least
+}
+
+func newTuning(info vk.DeviceInfo) tuning {
+	if info.Kind == cpuKind {
+		return tuning{threads: 64, lanes: 16, enough: 4, minPart: 32}
+	}
+	return tuning{threads: 256, lanes: 8, enough: 528, minPart: 256}
+}
+
+// mostInputs are those of a part of a product, unless it must have one part.
+const mostInputs = 2048
+
+// pieces are how a product is cut into items.
+type pieces struct{ inputs, outputs, matrices, tiles, part, parts int }
+
+// cut cuts a product of rows that run together.
+func (t tuning) cut(inputs, outputs, matrices, rows int) pieces {
+	c := pieces{inputs: inputs, outputs: outputs, matrices: matrices, tiles: over(outputs, 4*t.lanes)}
+	parts := min(maxParts, over(inputs, t.minPart), over(t.enough, c.tiles*matrices*rows))
+	c.part = pad8(over(inputs, max(parts, over(inputs, mostInputs))))
+	c.parts = over(inputs, c.part)
+	return c
+}
+
+// whole cuts a product whose inputs stay together.
+func (t tuning) whole(inputs, outputs int) pieces {
+	return pieces{inputs: inputs, outputs: outputs, matrices: 1, tiles: over(outputs, 4*t.lanes),
+		part: inputs, parts: 1}
+}
+
+// items are those of one row.
+func (c pieces) items() int { return c.matrices * c.tiles * c.parts }
+
+// values are those that one row leaves.
+func (c pieces) values() int64 { return int64(c.matrices * c.parts * c.outputs) }
+
+// expertCuts are those of both products of a token's experts.
+func (t tuning) expertCuts(s moe.Shape) (up, down pieces) {
+	l, matrices := moe.NewLayout(s), 1
+	if s.Form == moe.SwiGLU {
+		matrices = 2
+	}
+	return t.cut(l.In, l.Hidden, matrices, s.TopK), t.cut(l.Hidden, l.In, 1, s.TopK)
+}
+
+// token is a list of ops and what they share.
+type token struct {
+	tuning
+	pipeline *vk.Pipeline
+	memory   *memory
+	together int // workgroups that run side by side; 0: each op is a dispatch of its own
+	kinds    []uint32
+	groups   []int
+	buf      []byte // scratch
+}
+
+// add appends an op, of which it needs the kind and the groups.
+func (t *token) add(kind, groups uint32, op any) {
+	var err error
+	if t.buf, err = binary.Append(t.buf[:0], binary.LittleEndian, op); err != nil {
+		panic(err) // a struct of this file
+	}
+	copy(t.memory.ops.Bytes()[len(t.kinds)*opBytes:], t.buf)
+	t.kinds, t.groups = append(t.kinds, kind), append(t.groups, int(groups))
+}
+
+// record records ops first to last; push says the rest.
+func (t *token) record(c *vk.Commands, first, last int, push pushToken) {
+	push.Ops, push.Meeting = t.memory.ops.Address(), t.memory.meeting.Address()
+	if t.together > 0 {
+		push.First, push.Last, push.Patience = uint32(first), uint32(last), patience
+		c.Dispatch(t.pipeline, pushBytes(push), t.together, 1, 1)
+		return
+	}
+	for i := first; i < last; i++ {
+		if i > first {
+			c.DispatchBarrier()
+		}
+		push.First, push.Last = uint32(i), uint32(i+1)
+		c.Dispatch(t.pipeline, pushBytes(push), t.workgroups(i, push), 1, 1)
+	}
+}
+
+// workgroups are those that op i has work for.
+func (t *token) workgroups(i int, push pushToken) int {
+	const most = 1 << 14 // of a dispatch; the op's loop goes on from there
+	n := t.groups[i]
+	switch t.kinds[i] {
+	case kindProduct:
+		n *= max(1, int(push.Rows))
+	case kindRoute:
+		n *= 2 // with a prediction
+	case kindAttend:
+		n *= maxSplits
+	}
+	return min(n, most)
+}
+
+// apart is what a test sets for an op a dispatch, whatever the device can do.
+const apart = -1
+
+// Rounds of a wait: in the middle of a token far more than any op takes; for a try some ten
+// milliseconds.
+const (
+	patience    = 1 << 24
+	tryPatience = 1 << 14
+)
+
+// errApart tells that workgroups which met in a try do not any more.
+var errApart = errors.New("vulkan: the device has stopped to run workgroups side by side")
+
+// check tells whether all workgroups have met.
+func (t *token) check() error {
+	if t.together > 0 && t.memory.meeting.Words()[2] != 0 {
+		return errApart
+	}
+	return nil
+}
+
+// try finds out how many workgroups of the pipeline the device runs side by side, by letting
+// them meet; run runs commands to their end.
+func (t *token) try(run func(func(*vk.Commands)) error) (int, error) {
+	meet := func(n int) (bool, error) {
+		meeting := t.memory.meeting.Words()
+		clear(meeting)
+		err := run(func(c *vk.Commands) {
+			c.Dispatch(t.pipeline, pushBytes(pushToken{
+				Meeting: t.memory.meeting.Address(), Patience: tryPatience,
+			}), n, 1, 1)
+			c.Barrier()
+		})
+		ok := meeting[2] == 0
+		clear(meeting)
+		return ok, err
+	}
+	good, bad := 0, 1<<13
+	for n := 64; good+1 < bad; n = (good + bad) / 2 {
+		ok, err := meet(n)
+		if err != nil {
+			return 0, err
+		}
+		if ok {
+			good = n
+		} else {
+			bad = n
+		}
+	}
+	return good, nil
+}
+
+// opDType is a storage type as token.comp numbers it.
+func opDType(t moe.DType) uint32 {
+	switch t {
+	case moe.F32:
+		return 0
+	case moe.F16:
+		return 1
+	case moe.BF16:
+		return 2
+	}
+	panic(fmt.Sprintf("vulkan: storage type %v", t))
+}
+
+// log2 is the binary logarithm of a power of two.
+func log2(n int) (l uint32) {
+	for ; n > 1; n /= 2 {
+		l++
+	}
+	return l
+}

@@ -1,0 +1,145 @@
+#version 460
+// A single token's way through a model, as a list of ops that one dispatch works through.
+//
+// With one token the products are the work of microseconds, and a barrier between two dispatches
+// takes about as long as they do. So all workgroups stay, take their share of every op, and
+// wait for each other in between:
+//
+//   workgroup 0   ─share of op i─┐ wait ┌─share of op i+1─┐ wait ┌─ …
+//   workgroup 1   ──share────────┤      ├──share──────────┤      ├─ …
+//   …                            │ all  │                 │ all  │
+//
+// which takes as many workgroups as a device runs side by side, and a device that does run
+// them side by side. Vulkan promises neither, so the host tries it with an empty list first; where
+// it fails, each op is a dispatch of its own. No wait is without end: one that lasts too long
+// is told to the host.
+//
+// What one op writes and another reads is coherent: it goes past the multiprocessors' caches.
+// The order of every sum depends on the model and the kind of the device alone, not on the number of
+// workgroups.
+//
+// Built with TEXT for whole models, else for layers alone, which have no attention.
+#extension GL_GOOGLE_include_directive : require
+#extension GL_KHR_shader_subgroup_arithmetic : require
+#include "common.glsl"
+
+layout(local_size_x_id = 0) in;
+layout(constant_id = 0) const uint THREADS = 256;
+layout(constant_id = 1) const uint D4 = 512;       // d_model padded, in units of four
+layout(constant_id = 2) const uint EXPERTS = 128;  // of a layer
+layout(constant_id = 3) const uint TOP_K = 8;
+layout(constant_id = 4) const uint DIM = 4;        // of a head, a multiple of 4
+layout(constant_id = 5) const uint HEADS = 1;      // of a workgroup of attention
+layout(constant_id = 6) const uint MOST4 = 512;    // inputs of a part of a product, in units of four
+const uint SHARE = 4;                              // threads that share a position in attention
+const uint PER = (D4 + THREADS - 1) / THREADS;
+
+layout(buffer_reference, std430, buffer_reference_align = 4) coherent buffer UintShared {
+    uint v[];
+};
+layout(buffer_reference, std430, buffer_reference_align = 4) coherent buffer FloatShared {
+    float v[];
+};
+layout(buffer_reference, std430, buffer_reference_align = 8) coherent buffer Vec2Shared {
+    vec2 v[];
+};
+layout(buffer_reference, std430, buffer_reference_align = 16) coherent buffer Vec4Shared {
+    vec4 v[];
+};
+struct Tile { // as in expert.comp; here a quad has one row
+    uint64_t slot;
+    uint quad;
+    uint rows;
+};
+layout(buffer_reference, scalar, buffer_reference_align = 16) coherent buffer Tiles {
+    Tile v[];
+};
+layout(buffer_reference, std430, buffer_reference_align = 4) coherent volatile buffer Meeting {
+    uint arrived; // workgroups, at all waits of this dispatch together
+    uint left;    // workgroups that have ended
+    uint failed;  // a wait lasted too long
+};
+
+layout(push_constant, scalar) uniform Push {
+    uint64_t ops;      // OP_BYTES each
+    uint64_t meeting;
+    uint64_t tiles;    // of the experts' products, or 0: those that the router planned
+    uint rows;         // tiles there are
+    uint first, last;  // ops to work through
+    uint position;     // of the token
+    uint flags;
+    uint patience;     // rounds of a wait
+} pc;
+
+const uint GIVEN = 1, PLANNED = 2, PREDICT = 4, CHAINED = 8, KEPT = 16; // pc.flags
+
+bool flag(uint f) { return (pc.flags & f) != 0; }
+
+const uint OP_BYTES = 192;
+layout(buffer_reference, scalar, buffer_reference_align = 8) readonly restrict buffer Op {
+    uint kind;   // of these
+    uint groups; // workgroups that it is made for
+};
+const uint PRODUCT = 0, ROUTE = 1, COMBINE = 2, EMBED = 3, ATTEND = 4;
+
+shared uint met; // the meeting's outcome
+#include "sum.glsl"
+#include "token_product.glsl"
+#include "token_route.glsl"
+#ifdef TEXT
+#include "token_attend.glsl"
+#endif
+
+// meet waits until all workgroups have come so far, for the n-th time. False if some do not.
+bool meet(uint n) {
+    Meeting m = Meeting(pc.meeting);
+    memoryBarrierBuffer();
+    barrier();
+    if (gl_LocalInvocationID.x == 0) {
+        atomicAdd(m.arrived, 1);
+        uint round = 0;
+        while (m.arrived < n * gl_NumWorkGroups.x && round < pc.patience) round++;
+        if (round == pc.patience) m.failed = 1;
+        met = round < pc.patience ? 1 : 0;
+    }
+    barrier();
+    memoryBarrierBuffer();
+    return met != 0;
+}
+
+// leave makes the meeting ready for the next dispatch.
+void leave() {
+    Meeting m = Meeting(pc.meeting);
+    if (gl_LocalInvocationID.x != 0 || atomicAdd(m.left, 1) + 1 < gl_NumWorkGroups.x) return;
+    m.arrived = 0;
+    m.left = 0;
+}
+
+void main() {
+    const bool several = pc.last != pc.first + 1;
+    if (pc.last == pc.first) meet(1);
+    for (uint i = pc.first; i < pc.last; i++) {
+        if (i > pc.first && !meet(i - pc.first)) return;
+        const uint64_t at = pc.ops + i * OP_BYTES;
+        switch (Op(at).kind) {
+        case PRODUCT:
+            product(Product(at));
+            break;
+        case ROUTE:
+            route(Route(at));
+            break;
+        case COMBINE:
+            combine(Combine(at));
+            break;
+#ifdef TEXT
+        case EMBED:
+            embed(Embed(at));
+            break;
+        case ATTEND:
+            attend(Attend(at));
+            break;
+#endif
+        }
+    }
+    if (several) leave();
+}
