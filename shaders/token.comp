@@ -15,8 +15,8 @@
 // is told to the host.
 //
 // What one op writes and another reads is coherent: it goes past the multiprocessors' caches.
-// The order of every sum depends on the model and the kind of the device alone, not on the number of
-// workgroups.
+// The order of every sum depends on the model and the kind of device alone, not on the number
+// of workgroups.
 //
 // Built with TEXT for whole models, else for layers alone, which have no attention.
 #extension GL_GOOGLE_include_directive : require
@@ -30,8 +30,7 @@ layout(constant_id = 2) const uint EXPERTS = 128;  // of a layer
 layout(constant_id = 3) const uint TOP_K = 8;
 layout(constant_id = 4) const uint DIM = 4;        // of a head, a multiple of 4
 layout(constant_id = 5) const uint HEADS = 1;      // of a workgroup of attention
-layout(constant_id = 6) const uint MOST4 = 512;    // inputs of a part of a product, in units of four
-const uint SHARE = 4;                              // threads that share a position in attention
+layout(constant_id = 6) const uint MOST4 = 512;    // most inputs of a product's part, in units of four
 const uint PER = (D4 + THREADS - 1) / THREADS;
 
 layout(buffer_reference, std430, buffer_reference_align = 4) coherent buffer UintShared {
@@ -82,29 +81,63 @@ layout(buffer_reference, scalar, buffer_reference_align = 8) readonly restrict b
 };
 const uint PRODUCT = 0, ROUTE = 1, COMBINE = 2, EMBED = 3, ATTEND = 4;
 
-shared uint met; // the meeting's outcome
+const uint MAX_PARTS = 8; // of a product that others add up
+
+// parted adds up the parts of element i, which are stride apart, four loads at a time.
+vec4 parted(uint64_t x, uint parts, uint stride, uint i) {
+    vec4 v = vec4(0.0);
+    for (uint n0 = 0; n0 < parts; n0 += 4) {
+        [[unroll]] for (uint n = n0; n < n0 + 4; n++) {
+            const vec4 part = Vec4Shared(x).v[min(n, parts - 1) * stride + i];
+            v += n < parts ? part : vec4(0.0);
+        }
+    }
+    return v;
+}
+
+const uint POOL = MOST4 + THREADS > 2 * THREADS ? MOST4 + THREADS : 2 * THREADS;
+shared vec4 pool[POOL]; // what an op needs: inputs and sums of a product, attention's scores
+shared uint kind;       // of the op under way
+shared bool met;        // in time
 #include "sum.glsl"
-#include "token_product.glsl"
 #include "token_route.glsl"
+#include "token_product.glsl"
 #ifdef TEXT
 #include "token_attend.glsl"
 #endif
 
+// fetch brings an op to where all threads have it.
+void fetch(uint i) {
+    const uint64_t at = pc.ops + i * OP_BYTES;
+    kind = Op(at).kind;
+    if (kind == PRODUCT) {
+        op = ProductOp(at).v;
+        if (op.route != 0ul) router = RouteOp(op.route).v;
+    }
+    if (kind == ROUTE) router = RouteOp(at).v;
+#ifdef TEXT
+    if (kind == ATTEND) attention = AttendOp(at).v;
+#endif
+}
+
 // meet waits until all workgroups have come so far, for the n-th time. False if some do not.
-bool meet(uint n) {
+// One thread's fence covers what the others wrote before the barrier. Another fetches what
+// comes next.
+bool meet(uint n, uint next) {
     Meeting m = Meeting(pc.meeting);
-    memoryBarrierBuffer();
     barrier();
     if (gl_LocalInvocationID.x == 0) {
+        memoryBarrierBuffer();
         atomicAdd(m.arrived, 1);
         uint round = 0;
         while (m.arrived < n * gl_NumWorkGroups.x && round < pc.patience) round++;
         if (round == pc.patience) m.failed = 1;
-        met = round < pc.patience ? 1 : 0;
+        met = round < pc.patience;
+        memoryBarrierBuffer();
     }
+    if (gl_LocalInvocationID.x == THREADS - 1 && next < pc.last) fetch(next);
     barrier();
-    memoryBarrierBuffer();
-    return met != 0;
+    return met;
 }
 
 // leave makes the meeting ready for the next dispatch.
@@ -116,30 +149,30 @@ void leave() {
 }
 
 void main() {
-    const bool several = pc.last != pc.first + 1;
-    if (pc.last == pc.first) meet(1);
+    if (gl_LocalInvocationID.x == 0 && pc.first < pc.last) fetch(pc.first);
+    barrier();
+    if (pc.first == pc.last) meet(1, pc.last); // a try
     for (uint i = pc.first; i < pc.last; i++) {
-        if (i > pc.first && !meet(i - pc.first)) return;
-        const uint64_t at = pc.ops + i * OP_BYTES;
-        switch (Op(at).kind) {
+        if (i > pc.first && !meet(i - pc.first, i)) return;
+        switch (kind) {
         case PRODUCT:
-            product(Product(at));
+            product();
             break;
         case ROUTE:
-            route(Route(at));
+            route();
             break;
         case COMBINE:
-            combine(Combine(at));
+            combine(Combine(pc.ops + i * OP_BYTES));
             break;
 #ifdef TEXT
         case EMBED:
-            embed(Embed(at));
+            embed(Embed(pc.ops + i * OP_BYTES));
             break;
         case ATTEND:
-            attend(Attend(at));
+            attend();
             break;
 #endif
         }
     }
-    if (several) leave();
+    if (pc.last != pc.first + 1) leave();
 }

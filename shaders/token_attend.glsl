@@ -1,19 +1,37 @@
 // Attention of one token, with everything between the two projections: norms, positions, the
 // newest key and value, and the splits of the past put together.
 //
-//   item (group of HEADS query heads, split): queries, its part of the past ──┐ an atomic counts
-//   the last of a group's: Σ over the splits                                 ◄┘
+//   item (group of HEADS query heads of one key head, split): its queries, its part of the past ──┐
+//   the last of a group's items, as an atomic counts them: Σ over the splits                     ◄┘
 //
-// Each item makes the queries that it needs. The newest key and value are made by every item;
-// the last split's writes them to the cache, where this token's items never read them.
-const uint TOKENS = 1;
-#include "attention.glsl"
+// A split is worked through in blocks of BLOCK positions. Of a block's scores SHARE threads side by
+// side take one position, for all heads; a subgroup makes the weights of a head; of its
+// values a thread takes four dimensions of one head, or of every SLOTS-th. Running maximum and
+// sum of each head make the softmax stable: what was added up before a larger score came is
+// scaled down.
+//
+// Each item makes the queries that it needs, and the newest key and value. The last split's
+// writes those to the cache, where this token's items never read them.
+
+const uint SHARE = 16;
+const uint BLOCK = THREADS / SHARE;
+const uint DIM4 = DIM / 4;
+const uint HALF = DIM / 2;
+const uint SLOTS = THREADS / DIM4;                     // DIM4 <= THREADS
+const uint MINE = (HEADS + SLOTS - 1) / SLOTS;         // heads of a thread
+const uint WAYS = SLOTS < HEADS ? 1 : SLOTS / HEADS;   // threads that share a head's positions
+const uint KEYS = (DIM4 + SHARE - 1) / SHARE;          // loads of a thread for a position
+const uint TURN = 8;                                   // values that a thread asks for at a time
+const uint TURNS = ((HEADS + 1) * HALF + THREADS - 1) / THREADS;
+const uint MAX_SPLITS = 32;                            // of the past
+const uint PER_HEAD = 1, WHOLE_ROW = 2;                // op.norm
+#define NONE uintBitsToFloat(0xff800000u)              // -infinity
 
 layout(buffer_reference, std430, buffer_reference_align = 8) readonly restrict buffer Vec2In {
     vec2 v[];
 };
 
-layout(buffer_reference, scalar, buffer_reference_align = 8) readonly restrict buffer Attend {
+struct Attend {
     uint kind, groups; // groups of heads
     uint64_t qkv;      // (parts, width): all queries, all keys, all values
     uint64_t squares;  // (parts) of the product's inputs, or 0: it was scaled
@@ -37,208 +55,285 @@ layout(buffer_reference, scalar, buffer_reference_align = 8) readonly restrict b
     float epsilon;
     float scale;       // 1/√dim
 };
+layout(buffer_reference, scalar, buffer_reference_align = 8) readonly restrict buffer AttendOp {
+    Attend v;
+};
+shared Attend attention; // the op under way
 
-const uint PER_HEAD = 1, WHOLE_ROW = 2; // a.norm
-const uint HALF = DIM / 2;
-const uint MAX_SPLITS = 32; // of the past
-
-shared float raw[(HEADS + 1) * DIM];    // the queries, then the newest key
-shared float sums[HEADS * MAX_SPLITS];
-shared vec4 newest[2 * DIM4];           // the newest key, then its value
-shared float normed[HEADS + 1];
-shared bool last_;
-
-vec4 keyOf(uint64_t keys, uint at, uint i) {
-    if (at == pc.position) return newest[i % DIM4];
-    return Vec4In(keys).v[i];
-}
-vec4 valueOf(uint64_t values, uint at, uint i) {
-    if (at == pc.position) return newest[DIM4 + i % DIM4];
-    return Vec4In(values).v[i];
-}
+shared vec4 row[(HEADS + 2) * DIM4]; // the queries, scaled by 1/√dim; the newest key; its value
+shared float normed[HEADS + 1];      // what a row is to be multiplied by
+shared float weight[HEADS * BLOCK];
+shared float highest[HEADS];         // so far
+shared float total[HEADS];           // so far
+shared float shrink[HEADS];          // what the newest maximum makes of earlier results
+shared vec2 states[HEADS * MAX_SPLITS];
+shared bool merges;
 
 // projected adds up the parts of four elements.
-vec4 projected(Attend a, float scale, uint i) {
-    vec4 v = vec4(0.0);
-    [[unroll]] for (uint p = 0; p < MAX_PARTS; p++) { // all loads at once
-        const vec4 one = Vec4Shared(a.qkv).v[min(p, a.parts - 1) * (a.width / 4) + i];
-        v += p < a.parts ? one : vec4(0.0);
-    }
-    return v * scale;
+vec4 projected(uint i) {
+    return parted(attention.qkv, attention.parts, attention.width / 4, i);
 }
 
-// rms is 1 / RMS of n projected elements from first on.
-float rms(Attend a, float scale, uint first, uint n) {
+// squaresOf adds up n projected elements from first on.
+float squaresOf(uint first, uint n) {
     float own = 0.0;
     for (uint i = gl_LocalInvocationID.x; i < n / 4; i += THREADS) {
-        const vec4 v = projected(a, scale, first / 4 + i);
+        const vec4 v = projected(first / 4 + i);
         own += dot(v, v);
     }
-    return 1.0 / sqrt(sumOfAll(own) / float(n) + a.epsilon);
+    return sumOfAll(own);
 }
 
-// scaleRows leaves what each row of raw is to be multiplied by.
-void scaleRows(Attend a, float scale, uint kv_heads) {
+// normRows leaves what each row is to be multiplied by, where its inputs were to be by scale.
+void normRows(float scale, uint kv_heads) {
     const uint tid = gl_LocalInvocationID.x;
-    if (a.norm == WHOLE_ROW) {
-        const float q = rms(a, scale, 0, a.heads * DIM);
-        const float k = rms(a, scale, a.heads * DIM, kv_heads * DIM);
-        if (tid <= HEADS) normed[tid] = tid < HEADS ? q : k;
-    } else if (a.norm == PER_HEAD) {
-        const uint share = THREADS / (HEADS + 1); // threads that add up one row
-        const uint row = tid / share;
-        float own = 0.0;
-        if (row <= HEADS)
-            for (uint i = tid % share; i < DIM; i += share)
-                own = fma(raw[row * DIM + i], raw[row * DIM + i], own);
-        halves[tid] = own;
-        barrier();
-        if (tid <= HEADS) {
-            float sum = 0.0;
-            for (uint i = 0; i < share; i++) sum += halves[tid * share + i];
-            normed[tid] = 1.0 / sqrt(sum / float(DIM) + a.epsilon);
+    if (attention.norm == WHOLE_ROW) {
+        const float heads = float(attention.heads * DIM), kv = float(kv_heads * DIM);
+        const float q = squaresOf(0, attention.heads * DIM);
+        const float k = squaresOf(attention.heads * DIM, kv_heads * DIM);
+        const float mean = tid < HEADS ? q / heads : k / kv;
+        if (tid <= HEADS) normed[tid] = scale / sqrt(scale * scale * mean + attention.epsilon);
+    } else if (attention.norm == PER_HEAD) {
+        for (uint n = gl_SubgroupID; n <= HEADS; n += gl_NumSubgroups) {
+            float own = 0.0;
+            for (uint i = gl_SubgroupInvocationID; i < DIM4; i += gl_SubgroupSize)
+                own += dot(row[n * DIM4 + i], row[n * DIM4 + i]);
+            const float mean = subgroupAdd(own) / float(DIM);
+            if (subgroupElect()) normed[n] = scale / sqrt(scale * scale * mean + attention.epsilon);
         }
     } else if (tid <= HEADS) {
-        normed[tid] = 1.0;
+        normed[tid] = scale;
     }
     barrier();
 }
 
-// make leaves the queries in shared memory, norm and position applied, scaled, and the newest
-// key and value too, which it writes to the cache if it is to keep them.
-void make(Attend a, uint head0, bool keep) {
+// make leaves the queries, the newest key and its value in row, norm and position applied, and
+// writes key and value to the cache if it is to keep them.
+void make(uint head0, bool keep) {
     const uint tid = gl_LocalInvocationID.x;
-    const uint key = head0 / a.per_key, kv_heads = a.heads / a.per_key;
-    const uint key0 = a.heads + key, value0 = key0 + kv_heads; // rows of the projection
-    float scale = 1.0;
-    if (a.squares != 0ul) {
-        float squares = 0.0;
-        for (uint p = 0; p < a.parts; p++) squares += FloatShared(a.squares).v[p];
-        scale = 1.0 / sqrt(squares / float(a.d_model) + a.epsilon);
+    const uint key = head0 / attention.per_key, kv_heads = attention.heads / attention.per_key;
+    const uint key0 = attention.heads + key, value0 = key0 + kv_heads; // rows of the projection
+    vec2 turn[TURNS], by[TURNS]; // asked for beforehand, as they come from far away
+    [[unroll]] for (uint j = 0; j < TURNS; j++) {
+        const uint i = min(j * THREADS + tid, (HEADS + 1) * HALF - 1), n = i / HALF, at = i % HALF;
+        turn[j] = Vec2In(attention.turns).v[pc.position * HALF + at];
+        by[j] = vec2(1.0);
+        if (attention.norm != 0) {
+            const uint own = attention.norm != WHOLE_ROW ? 0 : (n < HEADS ? head0 + n : key) * DIM;
+            FloatIn norm = FloatIn(n < HEADS ? attention.q_norm : attention.k_norm);
+            by[j] = vec2(norm.v[own + at], norm.v[own + HALF + at]);
+        }
     }
+    float squares = 0.0;
+    if (attention.squares != 0ul)
+        [[unroll]] for (uint n = 0; n < MAX_PARTS; n++) { // all loads at once
+            const float one = FloatShared(attention.squares).v[min(n, attention.parts - 1)];
+            squares += n < attention.parts ? one : 0.0;
+        }
     for (uint i = tid; i < (HEADS + 2) * DIM4; i += THREADS) {
-        const uint at = i % DIM4, row = i / DIM4;
-        const uint from = row < HEADS ? head0 + row : row == HEADS ? key0 : value0;
-        const vec4 v = projected(a, scale, from * DIM4 + at);
-        if (row > HEADS) newest[DIM4 + at] = v;
-        else [[unroll]] for (uint c = 0; c < 4; c++) raw[4 * i + c] = v[c];
+        const uint n = i / DIM4;
+        const uint from = n < HEADS ? head0 + n : n == HEADS ? key0 : value0;
+        row[i] = projected(from * DIM4 + i % DIM4);
     }
     barrier();
-    scaleRows(a, scale, kv_heads);
-    for (uint i = tid; i < (HEADS + 1) * HALF; i += THREADS) {
-        const uint row = i / HALF, at = i % HALF;
-        float x = raw[row * DIM + at] * normed[row], y = raw[row * DIM + HALF + at] * normed[row];
-        if (a.norm != 0) {
-            const bool query_ = row < HEADS;
-            const uint own = a.norm != WHOLE_ROW ? 0 : (query_ ? head0 + row : key) * DIM;
-            FloatIn norm = FloatIn(query_ ? a.q_norm : a.k_norm);
-            x *= norm.v[own + at];
-            y *= norm.v[own + HALF + at];
-        }
-        const vec2 turn = Vec2In(a.turns).v[pc.position * HALF + at];
-        const float by = row < HEADS ? a.scale : 1.0;
-        raw[row * DIM + at] = (x * turn.x - y * turn.y) * by;
-        raw[row * DIM + HALF + at] = (y * turn.x + x * turn.y) * by;
+    const float scale = attention.squares == 0ul ? 1.0
+        : 1.0 / sqrt(squares / float(attention.d_model) + attention.epsilon);
+    normRows(scale, kv_heads);
+    [[unroll]] for (uint j = 0; j < TURNS; j++) {
+        const uint i = j * THREADS + tid, n = i / HALF, at = i % HALF, other = at + HALF;
+        if (n > HEADS) break;
+        const uint a = n * DIM4 + at / 4, b = n * DIM4 + other / 4;
+        const float x = row[a][at % 4] * normed[n] * by[j].x;
+        const float y = row[b][other % 4] * normed[n] * by[j].y;
+        const float last = n < HEADS ? attention.scale : 1.0;
+        row[a][at % 4] = (x * turn[j].x - y * turn[j].y) * last;
+        row[b][other % 4] = (y * turn[j].x + x * turn[j].y) * last;
     }
+    if (tid < DIM4) row[(HEADS + 1) * DIM4 + tid] *= scale;
     barrier();
-    for (uint i = tid; i < (HEADS + 1) * DIM4; i += THREADS) {
-        const vec4 v = vec4(raw[4 * i], raw[4 * i + 1], raw[4 * i + 2], raw[4 * i + 3]);
-        if (i < HEADS * DIM4) query[i] = v;
-        else newest[i - HEADS * DIM4] = v;
-    }
-    barrier();
-    const uint to = (key * a.context + pc.position) * DIM4;
+    const uint to = (key * attention.context + pc.position) * DIM4;
     for (uint i = tid; keep && i < DIM4; i += THREADS) {
-        Vec4Out(a.keys).v[to + i] = newest[i];
-        Vec4Out(a.values).v[to + i] = newest[DIM4 + i];
+        Vec4Out(attention.keys).v[to + i] = row[HEADS * DIM4 + i];
+        Vec4Out(attention.values).v[to + i] = row[(HEADS + 1) * DIM4 + i];
     }
 }
 
-// merge puts the splits of a group of heads together, as merge.comp does.
-void merge(Attend a, uint head0, uint splits) {
+// askKeys asks for a thread's share of the keys of a block; key0 is the key head's first
+// position in the cache.
+void askKeys(uint key0, uint base, out vec4 key[KEYS]) {
+    const uint tid = gl_LocalInvocationID.x, at = min(base + tid / SHARE, pc.position);
+    Vec4In keys = Vec4In(attention.keys);
+    [[unroll]] for (uint j = 0; j < KEYS; j++)
+        key[j] = keys.v[(key0 + at) * DIM4 + min(j * SHARE + tid % SHARE, DIM4 - 1)];
+}
+
+// scores leaves a thread's share of one position's, (head, position, SHARE), in the pool.
+void scores(uint base, vec4 key[KEYS]) {
     const uint tid = gl_LocalInvocationID.x;
-    Vec2Shared state = Vec2Shared(a.state);
-    Vec4Shared acc = Vec4Shared(a.acc);
-    for (uint i = tid; i < HEADS * splits; i += THREADS) {
-        const vec2 of = state.v[i / HEADS * a.heads + head0 + i % HEADS];
-        score[i] = of.x;
-        sums[i] = of.y;
+    const bool newest = base + tid / SHARE == pc.position;
+    float s[HEADS];
+    [[unroll]] for (uint h = 0; h < HEADS; h++) s[h] = 0.0;
+    [[unroll]] for (uint j = 0; j < KEYS; j++) {
+        const uint d = j * SHARE + tid % SHARE;
+        if (d >= DIM4) break;
+        const vec4 k = newest ? row[HEADS * DIM4 + d] : key[j];
+        [[unroll]] for (uint h = 0; h < HEADS; h++) s[h] += dot(k, row[h * DIM4 + d]);
     }
-    barrier();
-    for (uint i = tid; i < HEADS * DIM4; i += THREADS) {
-        const uint h = i / DIM4;
+    [[unroll]] for (uint h = 0; h < HEADS; h++) pool[(h * THREADS + tid) / 4][tid % 4] = s[h];
+}
+
+// weigh turns the scores of a block into weights and brings maximum and sum up to date.
+void weigh(uint base, uint last) {
+    for (uint h = gl_SubgroupID; h < HEADS; h += gl_NumSubgroups) {
         float top = NONE, sum = 0.0;
-        vec4 v = vec4(0.0);
-        for (uint s = 0; s < splits; s++) top = max(top, score[s * HEADS + h]);
-        for (uint s0 = 0; s0 < splits; s0 += 8) {
-            vec4 some[8];
-            [[unroll]] for (uint j = 0; j < 8; j++) { // all loads at once
-                const uint s = min(s0 + j, splits - 1);
-                some[j] = acc.v[(s * a.heads + head0 + h) * DIM4 + i % DIM4];
-            }
-            [[unroll]] for (uint j = 0; j < 8; j++) {
-                if (s0 + j < splits) {
-                    const float w = exp(score[(s0 + j) * HEADS + h] - top);
-                    sum = fma(w, sums[(s0 + j) * HEADS + h], sum);
-                    v = fma(vec4(w), some[j], v);
-                }
-            }
+        for (uint i = gl_SubgroupInvocationID; i < BLOCK; i += gl_SubgroupSize) {
+            vec4 s = vec4(0.0);
+            [[unroll]] for (uint j = 0; j < SHARE / 4; j++)
+                s += pool[(h * THREADS + i * SHARE) / 4 + j];
+            const float all = base + i < last ? s.x + s.y + s.z + s.w : NONE;
+            weight[h * BLOCK + i] = all;
+            top = max(top, all);
         }
-        Vec4Shared(a.dst).v[(head0 + h) * DIM4 + i % DIM4] = v / sum;
+        top = max(subgroupMax(top), highest[h]); // a block has a position, so that it is a number
+        for (uint i = gl_SubgroupInvocationID; i < BLOCK; i += gl_SubgroupSize) {
+            const float w = exp(weight[h * BLOCK + i] - top);
+            weight[h * BLOCK + i] = w;
+            sum += w;
+        }
+        sum = subgroupAdd(sum);
+        if (subgroupElect()) {
+            shrink[h] = exp(highest[h] - top);
+            total[h] = fma(total[h], shrink[h], sum);
+            highest[h] = top;
+        }
     }
 }
 
-// split attends to one split of the past for one group of heads.
-void attendSplit(Attend a, uint group, uint split, uint splits, uint span) {
-    const uint tid = gl_LocalInvocationID.x, head0 = group * HEADS;
-    const uint first = split * span, last = min(first + span, pc.position + 1);
-    make(a, head0, split + 1 == splits && head0 % a.per_key == 0);
-    vec4 acc[ROWS];
-    past(a.keys, a.values, head0 / a.per_key * a.context, first, last, 0, acc);
-    for (uint r0 = 0; r0 < ROWS; r0 += TOGETHER) { // the groups' shares of the positions, in their order
-        [[unroll]] for (uint i = 0; i < ROWS; i++)
-            if (i / TOGETHER * TOGETHER == r0) pool[i % TOGETHER * THREADS + tid] = acc[i];
-        barrier();
-        for (uint i = tid; i < TOGETHER * DIM4; i += THREADS) {
-            const uint r = r0 + i / DIM4, at = i % DIM4, from = i / DIM4 * THREADS + at;
-            if (r >= ROWS) break;
-            vec4 v = pool[from];
-            for (uint g = 1; g < GROUPS; g++) v += pool[from + g * DIM4];
-            if (splits == 1) {
-                Vec4Shared(a.dst).v[(head0 + r) * DIM4 + at] = v / total[r];
-            } else {
-                const uint row = split * a.heads + head0 + r;
-                Vec4Shared(a.acc).v[row * DIM4 + at] = v;
-                if (at == 0) Vec2Shared(a.state).v[row] = vec2(highest[r], total[r]);
+// askValues asks for TURN values from position base + i on, WAYS apart.
+void askValues(uint key0, uint base, uint i, out vec4 value[TURN]) {
+    const uint d = gl_LocalInvocationID.x % DIM4;
+    Vec4In values = Vec4In(attention.values);
+    [[unroll]] for (uint j = 0; j < TURN; j++)
+        value[j] = values.v[(key0 + min(base + i + j * WAYS, pc.position)) * DIM4 + d];
+}
+
+// headOf is head j of a thread, and wayOf which of its positions it takes.
+uint headOf(uint j) {
+    const uint slot = gl_LocalInvocationID.x / DIM4;
+    return SLOTS < HEADS ? slot + j * SLOTS : slot % HEADS;
+}
+uint wayOf() {
+    const uint slot = gl_LocalInvocationID.x / DIM4;
+    return SLOTS < HEADS ? (slot < SLOTS ? 0 : WAYS) : slot / HEADS;
+}
+
+// merge puts the splits of a group of heads together. Their maxima may differ.
+void merge(uint head0, uint splits) {
+    const uint tid = gl_LocalInvocationID.x, d = tid % DIM4, way = wayOf();
+    for (uint i = tid; i < HEADS * splits; i += THREADS)
+        states[i] = Vec2Shared(attention.state).v[i / HEADS * attention.heads + head0 + i % HEADS];
+    barrier();
+    [[unroll]] for (uint j = 0; j < MINE; j++) {
+        const uint h = headOf(j);
+        vec4 v = vec4(0.0);
+        float sum = 0.0;
+        if (h < HEADS && way < WAYS) {
+            float top = NONE;
+            for (uint s = 0; s < splits; s++) top = max(top, states[s * HEADS + h].x);
+            for (uint s = 0; s < splits; s++)
+                sum = fma(exp(states[s * HEADS + h].x - top), states[s * HEADS + h].y, sum);
+            for (uint s0 = way; s0 < splits; s0 += TURN * WAYS) {
+                vec4 some[TURN];
+                [[unroll]] for (uint n = 0; n < TURN; n++)
+                    some[n] = Vec4Shared(attention.acc).v[
+                        (min(s0 + n * WAYS, splits - 1) * attention.heads + head0 + h) * DIM4 + d];
+                [[unroll]] for (uint n = 0; n < TURN; n++)
+                    if (s0 + n * WAYS < splits)
+                        v = fma(vec4(exp(states[(s0 + n * WAYS) * HEADS + h].x - top)), some[n], v);
             }
         }
         barrier();
+        pool[tid] = v;
+        barrier();
+        for (uint n = 1; n < WAYS; n++) v += pool[(tid + n * HEADS * DIM4) % THREADS];
+        if (h < HEADS && way == 0) Vec4Shared(attention.dst).v[(head0 + h) * DIM4 + d] = v / sum;
+    }
+}
+
+// attendSplit attends to one split of the past for one group of heads.
+void attendSplit(uint group, uint split, uint splits, uint span) {
+    const uint tid = gl_LocalInvocationID.x, d = tid % DIM4, way = wayOf(), head0 = group * HEADS;
+    const uint first = split * span, last = min(first + span, pc.position + 1);
+    const uint key0 = head0 / attention.per_key * attention.context;
+    vec4 key[KEYS];
+    askKeys(key0, first, key);
+    if (tid < HEADS) {
+        highest[tid] = NONE;
+        total[tid] = 0.0;
+    }
+    make(head0, split + 1 == splits && head0 % attention.per_key == 0);
+    vec4 acc[MINE];
+    [[unroll]] for (uint j = 0; j < MINE; j++) acc[j] = vec4(0.0);
+    for (uint base = first; base < last; base += BLOCK) {
+        vec4 value[TURN];
+        scores(base, key);
+        askValues(key0, base, way, value);
+        if (base + BLOCK < last) askKeys(key0, base + BLOCK, key);
+        barrier();
+        weigh(base, last);
+        barrier();
+        [[unroll]] for (uint j = 0; j < MINE; j++) acc[j] *= shrink[min(headOf(j), HEADS - 1)];
+        const uint there = min(BLOCK, last - base);
+        for (uint i0 = way; i0 < there && way < WAYS; i0 += TURN * WAYS) {
+            if (i0 > way) askValues(key0, base, i0, value);
+            [[unroll]] for (uint n = 0; n < TURN; n++) {
+                const uint i = i0 + n * WAYS;
+                if (i >= there) break;
+                const vec4 v = base + i == pc.position ? row[(HEADS + 1) * DIM4 + d] : value[n];
+                [[unroll]] for (uint j = 0; j < MINE; j++)
+                    acc[j] = fma(vec4(weight[min(headOf(j), HEADS - 1) * BLOCK + i]), v, acc[j]);
+            }
+        }
+    }
+    [[unroll]] for (uint j = 0; j < MINE; j++) { // the ways' shares, in their order
+        const uint h = headOf(j);
+        barrier();
+        pool[tid] = acc[j];
+        barrier();
+        if (h >= HEADS || way > 0) continue;
+        vec4 v = acc[j];
+        for (uint n = 1; n < WAYS; n++) v += pool[tid + n * HEADS * DIM4];
+        if (splits == 1) {
+            Vec4Shared(attention.dst).v[(head0 + h) * DIM4 + d] = v / total[h];
+            continue;
+        }
+        const uint to = split * attention.heads + head0 + h;
+        Vec4Shared(attention.acc).v[to * DIM4 + d] = v;
+        if (d == 0) Vec2Shared(attention.state).v[to] = vec2(highest[h], total[h]);
     }
     if (splits == 1) return;
-    memoryBarrierBuffer();
     barrier();
     if (tid == 0) {
-        UintShared done = UintShared(a.counters);
-        last_ = atomicAdd(done.v[group], 1) + 1 == splits;
-        if (last_) done.v[group] = 0; // for the next layer
-    }
-    barrier();
-    if (last_) {
         memoryBarrierBuffer();
-        merge(a, head0, splits);
+        UintShared done = UintShared(attention.counters);
+        merges = atomicAdd(done.v[group], 1) + 1 == splits;
+        if (merges) done.v[group] = 0; // for the next layer
+        memoryBarrierBuffer();
     }
     barrier();
+    if (merges) merge(head0, splits);
 }
 
-// attend cuts the past into as many splits as there is work for; past of text_kernels.go does
-// the same for the host.
-void attend(Attend a) {
-    const uint blocks = (pc.position + BLOCK) / BLOCK; // pc.position + 1 positions
-    const uint most = max(1, min(blocks, a.most));
+// attend cuts the past into as many splits as there is work for.
+void attend() {
+    const uint blocks = (pc.position + BLOCK) / BLOCK; // of pc.position + 1 positions
+    const uint most = max(1, min(blocks, attention.most));
     const uint span = (blocks + most - 1) / most * BLOCK;
-    const uint splits = (pc.position + span) / span;
-    for (uint g = gl_WorkGroupID.x; g < a.groups * splits; g += gl_NumWorkGroups.x)
-        attendSplit(a, g / splits, g % splits, splits, span);
+    const uint splits = (pc.position + span) / span, items = attention.groups * splits;
+    for (uint g = gl_WorkGroupID.x; g < items; g += gl_NumWorkGroups.x) {
+        attendSplit(g / splits, g % splits, splits, span);
+        barrier(); // the next item's queries take the place of this one's
+    }
 }
 
 // Embed starts the residual stream.

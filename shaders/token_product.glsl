@@ -11,17 +11,17 @@
 // Its inputs x are made from what the op before left:
 //
 //   PLAIN   x                                                     (inputs)
-//   STREAM  h = base + Σ weight × (row of x); x = h · norm        (rows, x_parts, inputs)
+//   STREAM  h = base + Σ rows of x; x = h · norm                  (rows, x_parts, inputs)
 //           The norm's scale depends on all inputs: it is applied to the product where one
 //           part has them all; else the squares are left to the reader.
 //   GELU    act(first matrix's)                                   (rows, 1, x_parts, inputs)
 //   SWIGLU  silu(second matrix's) · first's                       (rows, 2, x_parts, inputs)
 
-const uint PLAIN = 0, STREAM = 1, GELU = 2, SWIGLU = 3; // p.source
-const uint F32 = 0, F16 = 1, BF16 = 2;                  // p.dtype
+const uint PLAIN = 0, STREAM = 1, GELU = 2, SWIGLU = 3; // op.source
+const uint F32 = 0, F16 = 1, BF16 = 2;                  // op.dtype
 const uint LOADS = 4;
 
-layout(buffer_reference, scalar, buffer_reference_align = 8) readonly restrict buffer Product {
+struct Product {
     uint kind, groups;
     uint64_t weight;  // the matrix; of experts its offset in a slot
     uint64_t gate;    // offset of the second matrix
@@ -29,10 +29,11 @@ layout(buffer_reference, scalar, buffer_reference_align = 8) readonly restrict b
     uint64_t dst;
     uint64_t tiles;   // of experts: those that the router planned; else 0
     uint64_t base;    // STREAM: (inputs)
-    uint64_t weights; // STREAM: (rows)
+    uint64_t weights; // of experts: (rows) by which their outputs are multiplied, or 0
     uint64_t norm;    // STREAM: (inputs)
     uint64_t h;       // STREAM: (inputs)
     uint64_t squares; // STREAM: (parts), or 0
+    uint64_t route;   // of the first product of experts: the layer's Route
     uint source, dtype;
     uint matrices;    // 1, or 2 with a gate
     uint inputs;
@@ -44,62 +45,68 @@ layout(buffer_reference, scalar, buffer_reference_align = 8) readonly restrict b
     uint d_model;     // STREAM: values that the squares are the mean of
     float epsilon;
 };
+layout(buffer_reference, scalar, buffer_reference_align = 8) readonly restrict buffer ProductOp {
+    Product v;
+};
+shared Product op; // the op under way
+shared uint64_t slot[TOP_K];
+shared uint quad[TOP_K];     // the row that an expert's is
+shared float share[TOP_K];   // of a row in the layer's sum
 
-const uint POOL = MOST4 + THREADS > 4 * THREADS ? MOST4 + THREADS : 4 * THREADS;
-shared vec4 pool[POOL];      // inputs, then the splits' sums; attention has it, too
 shared float halves[THREADS]; // sums of some splits
 
 vec2 pair(uint dtype, uint bits) {
-    return dtype == F16 ? unpackHalf2x16(bits) : uintBitsToFloat(uvec2(bits << 16, bits & 0xffff0000u));
+    if (dtype == F16) return unpackHalf2x16(bits);
+    return uintBitsToFloat(uvec2(bits << 16, bits & 0xffff0000u));
 }
 
 // activated is four inputs of a second product.
-vec4 activated(Product p, uint row, uint i) {
-    Vec4Shared x = Vec4Shared(p.x);
-    const uint each = p.inputs / 4, matrices = p.source == SWIGLU ? 2 : 1;
+vec4 activated(uint row, uint i) {
+    Vec4Shared x = Vec4Shared(op.x);
+    const uint each = op.inputs / 4, matrices = op.source == SWIGLU ? 2 : 1;
     vec4 up = vec4(0.0), gate = vec4(0.0);
-    for (uint n = 0; n < p.x_parts; n++) {
-        up += x.v[(row * matrices * p.x_parts + n) * each + i];
-        if (p.source == SWIGLU) gate += x.v[((row * 2 + 1) * p.x_parts + n) * each + i];
+    for (uint n = 0; n < op.x_parts; n++) {
+        up += x.v[(row * matrices * op.x_parts + n) * each + i];
+        if (op.source == SWIGLU) gate += x.v[((row * 2 + 1) * op.x_parts + n) * each + i];
     }
-    if (p.source == SWIGLU) return up * vec4(silu(gate.x), silu(gate.y), silu(gate.z), silu(gate.w));
+    if (op.source == SWIGLU)
+        return up * vec4(silu(gate.x), silu(gate.y), silu(gate.z), silu(gate.w));
     return vec4(gelu(up.x), gelu(up.y), gelu(up.z), gelu(up.w));
 }
 
 // streamed is four elements of the residual stream with what the experts add.
-vec4 streamed(Product p, uint i) {
+vec4 streamed(uint i) {
     vec4 v = vec4(0.0);
-    for (uint n = 0; n < p.x_parts && p.rows > 0; n++)
+    for (uint n = 0; n < op.x_parts && op.rows > 0; n++)
         [[unroll]] for (uint row = 0; row < TOP_K; row++) // all loads at once
-            v = fma(vec4(FloatShared(p.weights).v[row]),
-                    Vec4Shared(p.x).v[(row * p.x_parts + n) * (p.inputs / 4) + i], v);
-    return v + Vec4Shared(p.base).v[i];
+            v += Vec4Shared(op.x).v[(row * op.x_parts + n) * (op.inputs / 4) + i];
+    return v + Vec4Shared(op.base).v[i];
 }
 
 // stage brings n4 times four inputs of a part to the pool. The first item of a part also keeps
 // the stream and its squares. It returns what the products are to be multiplied by.
-float stage(Product p, uint row, uint part, uint n4, bool first) {
-    const uint tid = gl_LocalInvocationID.x, begin = part * p.part / 4;
+float stage(uint row, uint part, uint n4, bool first) {
+    const uint tid = gl_LocalInvocationID.x, begin = part * op.part / 4;
     float squares = 0.0;
     for (uint i = tid; i < n4; i += THREADS) {
         vec4 v;
-        if (p.source == PLAIN) {
-            v = Vec4Shared(p.x).v[begin + i];
-        } else if (p.source == STREAM) {
-            v = streamed(p, begin + i);
-            if (first) Vec4Shared(p.h).v[begin + i] = v;
+        if (op.source == PLAIN) {
+            v = Vec4Shared(op.x).v[begin + i];
+        } else if (op.source == STREAM) {
+            v = streamed(begin + i);
+            if (first) Vec4Shared(op.h).v[begin + i] = v;
             squares += dot(v, v);
-            v *= Vec4In(p.norm).v[begin + i];
+            v *= Vec4In(op.norm).v[begin + i];
         } else {
-            v = activated(p, row, begin + i);
+            v = activated(row, begin + i);
         }
         pool[i] = v;
     }
     float scale = 1.0;
-    if (p.source == STREAM && (first || p.parts == 1)) {
+    if (op.source == STREAM && (first || op.parts == 1)) {
         squares = sumOfAll(squares);
-        if (p.parts == 1) scale = 1.0 / sqrt(squares / float(p.d_model) + p.epsilon);
-        else if (tid == 0) FloatShared(p.squares).v[part] = squares;
+        if (op.parts == 1) scale = 1.0 / sqrt(squares / float(op.d_model) + op.epsilon);
+        else if (tid == 0) FloatShared(op.squares).v[part] = squares;
     }
     barrier();
     return scale;
@@ -145,48 +152,114 @@ float summed(vec4 acc, uint columns, uint splits) {
     return v;
 }
 
-void product(Product p) {
+// Item is a workgroup's share of a product.
+struct Item {
+    uint row, matrix, part, tile;
+};
+
+Item itemOf(uint g) {
+    const uint columns = 4u << op.lanes, tiles = (op.outputs + columns - 1) / columns;
+    Item i;
+    i.tile = g % tiles;
+    g /= tiles;
+    i.part = g % op.parts;
+    g /= op.parts;
+    i.matrix = g % op.matrices;
+    i.row = g / op.matrices;
+    return i;
+}
+
+// matrixOf is the address of an item's matrix.
+uint64_t matrixOf(Item i) {
+    if (op.tiles == 0ul) return op.weight;
+    return slot[i.row] + (i.matrix == 0 ? op.weight : op.gate);
+}
+
+// inputsOf are those of an item's part, for this lane: none where the outputs end.
+uint inputsOf(Item i) {
+    const uint lane = gl_LocalInvocationID.x % (1u << op.lanes);
+    const bool inside = (i.tile << op.lanes) + lane < op.outputs / 4;
+    return inside ? min(op.part, op.inputs - i.part * op.part) : 0;
+}
+
+// start asks for the first weights of an item.
+void start(Item i, out uvec4 ahead[LOADS]) {
+    const uint lane = gl_LocalInvocationID.x % (1u << op.lanes);
+    const uint split = gl_LocalInvocationID.x >> op.lanes;
+    const uint stride = op.outputs / 4, unit = op.dtype == F32 ? 1 : 2;
+    const uint k = split * LOADS * unit;
+    if (k < inputsOf(i))
+        take(UVec4In(matrixOf(i)),
+             (i.part * op.part + k) / unit * stride + (i.tile << op.lanes) + lane, stride, ahead);
+}
+
+// findExperts leaves the experts of all rows in shared memory: those that the layer's route
+// chose, which every workgroup finds out for itself, or those of a list.
+void findExperts() {
     const uint tid = gl_LocalInvocationID.x;
-    const uint lanes = 1u << p.lanes, splits = THREADS >> p.lanes, columns = 4 * lanes;
+    if (flag(PLANNED) && op.route != 0ul) {
+        decide(gl_WorkGroupID.x == 0);
+        for (uint k = tid; k < TOP_K; k += THREADS) {
+            const uint n = rowOf(chosen[k]);
+            slot[n] = Slots(router.slots).address[chosen[k]];
+            quad[n] = n;
+            share[n] = 1.0;
+        }
+    } else {
+        Tiles list = Tiles(pc.tiles != 0ul ? pc.tiles : op.tiles);
+        for (uint n = tid; n < pc.rows; n += THREADS) {
+            slot[n] = list.v[n].slot;
+            quad[n] = list.v[n].quad;
+            share[n] = op.weights != 0ul ? FloatShared(op.weights).v[quad[n]] : 1.0;
+        }
+    }
+    barrier();
+}
+
+// product computes a workgroup's items. The first weights of an item are on their way while
+// the sums of the one before are added up.
+void product() {
+    const uint tid = gl_LocalInvocationID.x;
+    const uint lanes = 1u << op.lanes, splits = THREADS >> op.lanes, columns = 4 * lanes;
     const uint lane = tid % lanes, split = tid / lanes;
-    const uint dtype = p.dtype, stride = p.outputs / 4; // units of 16 bytes
-    const uint unit = dtype == F32 ? 1 : 2;             // inputs of a load
+    const uint dtype = op.dtype, stride = op.outputs / 4; // units of 16 bytes
+    const uint unit = dtype == F32 ? 1 : 2;               // inputs of a load
     const uint turn = splits * LOADS * unit;
-    const uint tiles = (p.outputs + columns - 1) / columns;
-    const uint items = p.groups * (p.tiles != 0ul ? pc.rows : 1);
-    Tiles list = Tiles(pc.tiles != 0ul ? pc.tiles : p.tiles);
+    const bool experts = op.tiles != 0ul;
+    const uint items = op.groups * (experts ? pc.rows : 1);
+    if (experts) findExperts();
+    uint g = gl_WorkGroupID.x;
+    if (g >= items) return;
+    Item next = itemOf(g);
+    uvec4 ahead[LOADS];
+    start(next, ahead);
     uint staged = 0xffffffffu; // the row and part whose inputs are there
     float scale = 1.0;
-    for (uint g = gl_WorkGroupID.x; g < items; g += gl_NumWorkGroups.x) {
-        const uint tile = g % tiles, part = g / tiles % p.parts;
-        const uint matrix = g / tiles / p.parts % p.matrices;
-        uint row = g / p.groups;
-        uint64_t from = p.weight;
-        if (p.tiles != 0ul) {
-            from = list.v[row].slot + (matrix == 0 ? p.weight : p.gate);
-            row = list.v[row].quad;
-        }
-        UVec4In weight = UVec4In(from);
-        const uint begin = part * p.part, n = min(p.part, p.inputs - begin);
-        const uint own = tile * lanes + lane + begin / unit * stride;
-        uint k = split * LOADS * unit;
-        const uint end = tile * lanes + lane < stride ? n : 0;
-        uvec4 ahead[LOADS];
-        if (k < end) take(weight, own + k / unit * stride, stride, ahead);
-        const uint inputs = (p.source >= GELU ? row * p.parts : 0) + part;
-        if (inputs != staged) scale = stage(p, row, part, n / 4, tile == 0);
+    for (; g < items; g += gl_NumWorkGroups.x) {
+        const Item i = next;
+        const uint row = experts ? quad[i.row] : 0;
+        const uint inputs = (op.source >= GELU ? row * op.parts : 0) + i.part;
+        const uint n = min(op.part, op.inputs - i.part * op.part);
+        if (inputs != staged) scale = stage(row, i.part, n / 4, i.tile == 0);
         staged = inputs;
+        UVec4In weight = UVec4In(matrixOf(i));
+        const uint end = inputsOf(i);
+        const uint own = (i.tile << op.lanes) + lane + i.part * op.part / unit * stride;
         vec4 acc = vec4(0.0);
-        while (k < end) {
+        for (uint k = split * LOADS * unit; k < end; k += turn) {
             const uvec4 raw[LOADS] = ahead;
-            const uint next = k + turn;
-            if (next < end) take(weight, own + next / unit * stride, stride, ahead);
+            if (k + turn < end) take(weight, own + (k + turn) / unit * stride, stride, ahead);
             acc = multiplied(dtype, raw, k, acc);
-            k = next;
+        }
+        if (g + gl_NumWorkGroups.x < items) {
+            next = itemOf(g + gl_NumWorkGroups.x);
+            start(next, ahead);
         }
         const float v = summed(acc, columns, splits);
-        const uint column = tile * columns + tid;
-        if (tid < columns && column < p.outputs)
-            FloatShared(p.dst).v[((row * p.matrices + matrix) * p.parts + part) * p.outputs + column] = v * scale;
+        const uint column = i.tile * columns + tid;
+        if (experts) scale = share[i.row];
+        if (tid < columns && column < op.outputs)
+            FloatShared(op.dst).v[((row * op.matrices + i.matrix) * op.parts + i.part) * op.outputs
+                                  + column] = v * scale;
     }
 }

@@ -1,19 +1,20 @@
 // The router of one token, and the end of a layer alone.
 //
 //   every group: h + parts of attention, norm, EACH logits ──┐ an atomic counts them
-//   the last of them: top-k of all logits, weights, tiles   ◄┘
+//   the last of them: top-k of all logits, weights          ◄┘
+//
+// Where the experts follow at once, PLANNED, every workgroup of theirs finds the top-k itself.
 //
 // With a prediction there are two planes of logits: the gate is followed in memory by the next
 // layer's, and of the second choice only the ids are kept.
 
-const uint EACH = 4;      // logits of a group
-const uint MAX_PARTS = 8; // of a product
+const uint EACH = 4; // logits of a group
 
 layout(buffer_reference, scalar, buffer_reference_align = 8) readonly restrict buffer Slots {
     uint64_t address[]; // (experts)
 };
 
-layout(buffer_reference, scalar, buffer_reference_align = 8) readonly restrict buffer Route {
+struct Route {
     uint kind, groups;
     uint64_t gate;       // (planes, experts, d)
     uint64_t given;      // (top_k): ids that replace the choice, with GIVEN
@@ -37,8 +38,12 @@ layout(buffer_reference, scalar, buffer_reference_align = 8) readonly restrict b
     uint d_model;
     float epsilon;
 };
+layout(buffer_reference, scalar, buffer_reference_align = 8) readonly restrict buffer RouteOp {
+    Route v;
+};
+shared Route router; // the op under way, or that of the experts under way
 
-shared float partial[(EACH + 1) * THREADS]; // (sum, subgroups)
+#define PARTIAL(sum, subgroup) pool[(sum) * THREADS / 4 + (subgroup) / 4][(subgroup) % 4]
 shared float logit[EXPERTS];
 shared uvec4 key[(EXPERTS + 3) / 4];        // the logits as integers of the same order
 shared uint chosen[TOP_K];
@@ -47,13 +52,13 @@ shared bool last;
 
 // choose finds a plane's top-k: an expert's rank is the number of those better than it, where
 // the lower id is the better of equals.
-void choose(uint64_t logits, uint plane) {
+void choose(uint plane) {
     const uint tid = gl_LocalInvocationID.x, keys = (EXPERTS + 3) / 4;
     barrier();
     for (uint e = tid; e < 4 * keys; e += THREADS) {
         float v = 0.0;
         if (e < EXPERTS) {
-            v = FloatShared(logits).v[plane * EXPERTS + e];
+            v = FloatShared(router.logits).v[plane * EXPERTS + e];
             logit[e] = v;
         }
         key[e / 4][e % 4] = e < EXPERTS ? order(v) : 0;
@@ -73,53 +78,71 @@ void choose(uint64_t logits, uint plane) {
     barrier();
 }
 
+// rowOf is the row of a chosen expert: they ascend.
+uint rowOf(uint e) {
+    uint row = 0;
+    for (uint j = 0; j < TOP_K; j++) row += chosen[j] < e ? 1 : 0;
+    return row;
+}
+
 // plan writes what the experts' products and the host need of the choice.
-void plan(Route r) {
+void plan() {
     const uint tid = gl_LocalInvocationID.x;
-    const bool given = flag(GIVEN);
-    if (given) {
-        for (uint k = tid; k < TOP_K; k += THREADS)
-            chosen[k] = min(UintIn(r.given).v[k], EXPERTS - 1);
-        barrier();
-    }
     for (uint e = tid; e < EXPERTS; e += THREADS) {
         uint rows = 0;
         for (uint k = 0; k < TOP_K; k++) rows += chosen[k] == e ? 1 : 0;
-        UintOut(r.counts).v[e] = rows;
+        UintOut(router.counts).v[e] = rows;
     }
     for (uint k = tid; k < TOP_K; k += THREADS) {
-        const uint e = chosen[k];
+        const uint e = chosen[k], row = rowOf(e);
         float sum = 0.0; // every thread adds up the same numbers in the same order
-        if (r.normalize != 0 || given) {
+        if (router.normalize != 0 || flag(GIVEN)) {
             for (uint j = 0; j < TOP_K; j++) sum += exp(logit[chosen[j]] - best);
         } else {
             for (uint j = 0; j < EXPERTS; j++) sum += exp(logit[j] - best);
         }
         const float weight = exp(logit[e] - best) / sum;
-        uint row = 0; // experts ascend
-        for (uint j = 0; j < TOP_K; j++) row += chosen[j] < e ? 1 : 0;
-        FloatShared(r.weights).v[row] = weight;
-        UintOut(r.ids).v[k] = e;
-        FloatIO(r.id_weights).v[k] = weight;
+        FloatShared(router.weights).v[row] = weight;
+        UintOut(router.ids).v[k] = e;
+        FloatIO(router.id_weights).v[k] = weight;
         if (flag(PLANNED)) {
-            Tiles tiles = Tiles(r.tiles);
-            tiles.v[row].slot = Slots(r.slots).address[e];
+            Tiles tiles = Tiles(router.tiles);
+            tiles.v[row].slot = Slots(router.slots).address[e];
             tiles.v[row].quad = row;
             tiles.v[row].rows = 1;
         }
     }
 }
 
+// planes are those of logits.
+uint planes() { return flag(PREDICT) && router.predicted != 0ul ? 2 : 1; }
+
+// decide finds the choice, and tells it, and what is predicted, if it is to.
+void decide(bool tell) {
+    const uint tid = gl_LocalInvocationID.x;
+    if (tell && planes() > 1) {
+        choose(1);
+        for (uint k = tid; k < TOP_K; k += THREADS) UintOut(router.predicted).v[k] = chosen[k];
+    }
+    choose(0);
+    if (flag(GIVEN)) {
+        for (uint k = tid; k < TOP_K; k += THREADS)
+            chosen[k] = min(UintIn(router.given).v[k], EXPERTS - 1);
+        barrier();
+    }
+    if (tell) plan();
+}
+
 // logits computes those of a group.
-void logits(Route r, uint group, uint planes) {
+void logits(uint group) {
     const uint tid = gl_LocalInvocationID.x, e0 = group * EACH;
     vec4 gate[EACH * PER]; // asked for before all else, for it comes from far away
     [[unroll]] for (uint i = 0; i < PER; i++)
         [[unroll]] for (uint e = 0; e < EACH; e++)
-            gate[i * EACH + e] = Vec4In(r.gate).v[min(e0 + e, planes * EXPERTS - 1) * D4
+            gate[i * EACH + e] = Vec4In(router.gate).v[min(e0 + e, planes() * EXPERTS - 1) * D4
                                                   + min(i * THREADS + tid, D4 - 1)];
-    const bool text = r.alone == 0ul;
-    Vec4Shared base = Vec4Shared(text || flag(CHAINED) ? r.base : r.alone);
+    const bool text = router.alone == 0ul;
+    Vec4Shared base = Vec4Shared(text || flag(CHAINED) ? router.base : router.alone);
     vec4 v[PER];
     float sum[EACH + 1]; // the last one is of squares
     [[unroll]] for (uint e = 0; e <= EACH; e++) sum[e] = 0.0;
@@ -127,73 +150,60 @@ void logits(Route r, uint group, uint planes) {
         const uint d = i * THREADS + tid;
         v[i] = vec4(0.0);
         if (d < D4) {
-            if (text) {
-                [[unroll]] for (uint p = 0; p < MAX_PARTS; p++) { // all loads at once
-                    const vec4 part = Vec4Shared(r.added).v[min(p, r.parts - 1) * D4 + d];
-                    v[i] += p < r.parts ? part : vec4(0.0);
-                }
-            }
+            if (text) v[i] = parted(router.added, router.parts, D4, d);
             v[i] += base.v[d];
             sum[EACH] += dot(v[i], v[i]);
-            if (text && group == 0) Vec4Shared(r.h).v[d] = v[i];
-            if (text) v[i] *= Vec4In(r.norm).v[d];
+            if (text && group == 0) Vec4Shared(router.h).v[d] = v[i];
+            if (text) v[i] *= Vec4In(router.norm).v[d];
             [[unroll]] for (uint e = 0; e < EACH; e++) sum[e] += dot(v[i], gate[i * EACH + e]);
         }
     }
     barrier(); // the sums of a group before have been read
     [[unroll]] for (uint e = 0; e <= EACH; e++) {
         const float part = subgroupAdd(sum[e]);
-        if (subgroupElect()) partial[e * THREADS + gl_SubgroupID] = part;
+        if (subgroupElect()) PARTIAL(e, gl_SubgroupID) = part;
     }
     barrier();
     float scale = 1.0;
     if (text) {
         float squares = 0.0;
-        for (uint i = 0; i < gl_NumSubgroups; i++) squares += partial[EACH * THREADS + i];
-        scale = 1.0 / sqrt(squares / float(r.d_model) + r.epsilon);
+        for (uint i = 0; i < gl_NumSubgroups; i++) squares += PARTIAL(EACH, i);
+        scale = 1.0 / sqrt(squares / float(router.d_model) + router.epsilon);
     }
     if (group == 0)
         [[unroll]] for (uint i = 0; i < PER; i++)
-            if (i * THREADS + tid < D4) Vec4Shared(r.x).v[i * THREADS + tid] = v[i] * scale;
-    if (tid < EACH && e0 + tid < planes * EXPERTS) {
+            if (i * THREADS + tid < D4) Vec4Shared(router.x).v[i * THREADS + tid] = v[i] * scale;
+    if (tid < EACH && e0 + tid < planes() * EXPERTS) {
         float all = 0.0;
-        for (uint i = 0; i < gl_NumSubgroups; i++) all += partial[tid * THREADS + i];
-        FloatShared(r.logits).v[e0 + tid] = all * scale;
+        for (uint i = 0; i < gl_NumSubgroups; i++) all += PARTIAL(tid, i);
+        FloatShared(router.logits).v[e0 + tid] = all * scale;
     }
 }
 
-void route(Route r) {
-    const uint tid = gl_LocalInvocationID.x, planes = flag(PREDICT) && r.predicted != 0ul ? 2 : 1;
-    const uint groups = (planes * EXPERTS + EACH - 1) / EACH;
+void route() {
+    const uint tid = gl_LocalInvocationID.x, groups = (planes() * EXPERTS + EACH - 1) / EACH;
     uint done = 0;
     for (uint group = gl_WorkGroupID.x; group < groups; group += gl_NumWorkGroups.x) {
-        logits(r, group, planes);
+        logits(group);
         done++;
     }
-    if (done == 0) return;
-    memoryBarrierBuffer();
+    if (done == 0 || flag(PLANNED)) return; // else the experts' first product decides
     barrier();
     if (tid == 0) {
-        last = atomicAdd(UintShared(r.counter).v[0], done) + done == groups;
-        if (last) UintShared(r.counter).v[0] = 0; // for the next layer
+        memoryBarrierBuffer();
+        last = atomicAdd(UintShared(router.counter).v[0], done) + done == groups;
+        if (last) UintShared(router.counter).v[0] = 0; // for the next layer
+        memoryBarrierBuffer();
     }
     barrier();
-    if (!last) return;
-    memoryBarrierBuffer();
-    if (planes > 1) {
-        choose(r.logits, 1);
-        for (uint k = tid; k < TOP_K; k += THREADS) UintOut(r.predicted).v[k] = chosen[k];
-    }
-    choose(r.logits, 0);
-    plan(r);
+    if (last) decide(true);
 }
 
-// Combine is the end of a layer alone: x + Σ weight × expert output, and in a chain of layers
+// Combine is the end of a layer alone: x + Σ expert outputs, and in a chain of layers
 // RMSNorm of that, without weights, is the next layer's input.
 layout(buffer_reference, scalar, buffer_reference_align = 8) readonly restrict buffer Combine {
     uint kind, groups;
-    uint64_t y;       // (top_k, parts, d)
-    uint64_t weights; // (top_k)
+    uint64_t y;       // (top_k, parts, d), weighted
     uint64_t base;    // (d): the layer's input, if chained
     uint64_t next;    // (d): the next layer's input, if chained; may be base
     uint64_t moe;     // (d), with KEPT
@@ -213,8 +223,7 @@ void combine(Combine c) {
         if (d < D4) {
             for (uint n = 0; n < c.parts; n++)
                 [[unroll]] for (uint row = 0; row < TOP_K; row++)
-                    v[i] = fma(vec4(FloatShared(c.weights).v[row]),
-                               Vec4Shared(c.y).v[(row * c.parts + n) * D4 + d], v[i]);
+                    v[i] += Vec4Shared(c.y).v[(row * c.parts + n) * D4 + d];
             if (flag(KEPT)) Vec4Out(c.moe).v[d] = v[i];
             if (chained) v[i] += Vec4Shared(c.base).v[d];
             squares += dot(v[i], v[i]);

@@ -173,7 +173,7 @@ func newKernels(d *vk.Device, p profile, s moe.Shape, maxTokens int) (*kernels, 
 	k.down = product{inputs: l.Hidden, outputs: l.In, weight: l.Down}
 	b.product(&k.up, "up_"+s.Form.String()+"_"+s.DType.String(), s, maxTokens)
 	b.product(&k.down, "down_"+s.DType.String(), s, maxTokens)
-	k.token = b.token("token_layer", d.Info(), s, 0, 1, mostInputs)
+	k.token = b.token("token_layer", s, 4, 1, mostInputs)
 	if b.err != nil {
 		return nil, errors.Join(b.err, k.Close())
 	}
@@ -280,12 +280,17 @@ func (b *builder) product(p *product, name string, s moe.Shape, maxTokens int) {
 	}
 }
 
-// token compiles the kernel for a single token; heads of so many values are those of a
-// workgroup of attention.
-func (b *builder) token(name string, info vk.DeviceInfo, s moe.Shape, dim, heads, most int) *vk.Pipeline {
-	return b.pipeline(name, pushToken{}, uint32(newTuning(info).threads),
-		uint32(moe.NewLayout(s).In/4), uint32(s.Experts), uint32(s.TopK),
-		uint32(max(dim, 4)), uint32(heads), uint32(most/4))
+// token compiles the kernel for a single token. A workgroup of its attention takes so many
+// heads of dim values, and a part of its products most inputs.
+func (b *builder) token(name string, s moe.Shape, dim, heads, most int) *vk.Pipeline {
+	info := b.device.Info()
+	t := newTuning(info)
+	if need := t.shared(s, dim, heads, most); need > info.MaxSharedMemory && b.err == nil {
+		b.err = fmt.Errorf("vulkan: the kernel for a single token takes %d bytes of shared memory, "+
+			"and a workgroup of %s has %d", need, info.Name, info.MaxSharedMemory)
+	}
+	return b.pipeline(name, pushToken{}, uint32(t.threads), uint32(moe.NewLayout(s).In/4),
+		uint32(s.Experts), uint32(s.TopK), uint32(dim), uint32(heads), uint32(most/4))
 }
 
 // matrix compiles one product for one tiling of matrix.comp.

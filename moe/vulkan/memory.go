@@ -103,7 +103,7 @@ func (m *memory) take(cfg moe.RunConfig, layers int) {
 	m.moe = m.new(vk.DeviceLocal, 4*tokens*in)
 
 	m.staged = m.new(vk.HostCoherent, 4*int64(layers)*tokens*in)
-	m.routing = m.new(vk.HostCoherent, 4*int64(s.Layers)*choices)
+	m.routing = m.new(vk.DeviceMapped, 4*int64(s.Layers)*choices)
 	m.counts = m.new(vk.HostCached, 4*int64(s.Layers)*experts)
 	m.tiles = m.new(vk.DeviceMapped, tileBytes*int64(m.maxTiles))
 	m.plan = m.new(vk.DeviceMapped, planBytes)

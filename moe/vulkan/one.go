@@ -43,7 +43,7 @@ func (r *runner) addAlone(l int) {
 	down := r.addExperts()
 	r.token.add(kindCombine, 1, opCombine{
 		Kind: kindCombine, Groups: 1,
-		Y: m.oneY.Address(), Weights: m.oneWeights.Address(), Base: base, Next: m.x.Address(),
+		Y: m.oneY.Address(), Base: base, Next: m.x.Address(),
 		Moe: m.moe.Address(), Parts: uint32(down.parts), DModel: uint32(s.DModel),
 	})
 }
@@ -73,6 +73,7 @@ func (r *runner) addExperts() pieces {
 	up := t.opProduct(upCut, s.DType)
 	up.Weight, up.Gate = uint64(r.layout.Up), uint64(r.layout.Gate)
 	up.X, up.Dst, up.Tiles = m.oneX.Address(), m.oneHidden.Address(), m.oneTiles.Address()
+	up.Route = m.ops.Address() + uint64((len(t.kinds)-1)*opBytes) // the op before
 	t.add(kindProduct, up.Groups, up)
 	down := t.opProduct(downCut, s.DType)
 	down.Weight, down.XParts, down.Source = uint64(r.layout.Down), uint32(upCut.parts), sourceGELU
@@ -80,6 +81,7 @@ func (r *runner) addExperts() pieces {
 		down.Source = sourceSwiGLU
 	}
 	down.X, down.Dst, down.Tiles = m.oneHidden.Address(), m.oneY.Address(), m.oneTiles.Address()
+	down.Weights = m.oneWeights.Address()
 	t.add(kindProduct, down.Groups, down)
 	return downCut
 }
@@ -89,7 +91,7 @@ func (t *token) opProduct(c pieces, dtype moe.DType) opProduct {
 	return opProduct{
 		Kind: kindProduct, Groups: uint32(c.items()), DType: opDType(dtype),
 		Matrices: uint32(c.matrices), Inputs: uint32(c.inputs), Outputs: uint32(c.outputs),
-		Part: uint32(c.part), Parts: uint32(c.parts), Lanes: log2(t.lanes),
+		Part: uint32(c.part), Parts: uint32(c.parts), Lanes: log2(c.lanes),
 	}
 }
 
@@ -139,6 +141,7 @@ func (r *runner) recordRoute(c *vk.Commands, b *moe.Batch, l int) {
 func (r *runner) recordOne(c *vk.Commands, b *moe.Batch, l int, accesses []pager.Access) {
 	p := r.push(b)
 	if !r.planned {
+		c.DispatchBarrier() // one dispatch after the other: they meet in the same place
 		p.Tiles, p.Rows = r.writeTiles(l, accesses), uint32(len(accesses))
 	}
 	first, last := r.expertOps(l)

@@ -49,6 +49,10 @@ func (b *backend) NewTextRunner(cfg moe.TextConfig, m moe.TextModel) (moe.TextRu
 		return nil, fmt.Errorf("vulkan: head_dim %d: attention takes multiples of 4 up to %d",
 			dim, maxHeadDim)
 	}
+	if d := m.Config().DModel; d > maxParts*mostInputs {
+		return nil, fmt.Errorf("vulkan: d_model %d: a token's kernel takes at most %d",
+			d, maxParts*mostInputs)
+	}
 	if b.stuck {
 		return nil, errStuck
 	}

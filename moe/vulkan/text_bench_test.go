@@ -122,8 +122,7 @@ func benchDecode(b *testing.B, r *textRunner, m moe.TextModel, past int) {
 	b.ReportMetric(float64(layers+head)/wall/1e9, "weight-GB/s")
 }
 
-// benchPieces times the parts of a decoded token on the device, each for all layers. The
-// piece up-to-route has those before it and the route.
+// benchPieces times the parts of a decoded token on the device, each for all layers.
 func benchPieces(b *testing.B, r *textRunner) {
 	x := r.text
 	s := &x.sizes

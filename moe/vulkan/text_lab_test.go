@@ -140,8 +140,8 @@ func (l *lab) dispatch(p *vk.Pipeline, push any, x, y, z int) {
 	l.queue.recycle()
 }
 
-// op runs one op of token.comp in so many workgroups.
-func (l *lab) op(p *vk.Pipeline, op any, push pushToken, workgroups int) {
+// op runs one op of token.comp in so many workgroups and returns its address.
+func (l *lab) op(p *vk.Pipeline, op any, push pushToken, workgroups int) uint64 {
 	l.t.Helper()
 	list := l.buffer(opBytes)
 	if _, err := binary.Encode(list.Bytes(), binary.LittleEndian, op); err != nil {
@@ -149,6 +149,7 @@ func (l *lab) op(p *vk.Pipeline, op any, push pushToken, workgroups int) {
 	}
 	push.Ops, push.Last = list.Address(), 1
 	l.dispatch(p, push, workgroups, 1, 1)
+	return list.Address()
 }
 
 // near checks a kernel's results. 1e-12 is some ten times what float32 sums of a few

@@ -66,12 +66,13 @@ func (x *text) addOps() {
 func (x *text) stream(c pieces, l int) opProduct {
 	m, experts, s := x.dense, x.runner.memory, &x.sizes
 	p := x.token.opProduct(c, s.dtype)
-	p.Source, p.Base, p.H, p.Norm = sourceStream, m.mid.Address(), m.h.Address(), x.vectorAt(moe.AttentionNorm, l)
+	p.Source, p.Base, p.H = sourceStream, m.mid.Address(), m.h.Address()
+	p.Norm = x.vectorAt(moe.AttentionNorm, l)
 	p.DModel, p.Epsilon = uint32(s.DModel), float32(s.NormEps)
 	p.Squares = m.squares.Address()
 	if l > 0 {
 		_, down := x.token.expertCuts(s.shape)
-		p.X, p.Weights = experts.oneY.Address(), experts.oneWeights.Address()
+		p.X = experts.oneY.Address()
 		p.XParts, p.Rows = uint32(down.parts), uint32(s.TopK)
 	}
 	return p
@@ -89,7 +90,8 @@ func (x *text) addLayer(l int) {
 	attend := opAttend{
 		Kind: kindAttend, Groups: uint32(groups),
 		QKV: m.projected.Address(), Keys: m.keys[l].Address(), Values: m.values[l].Address(),
-		Turns: m.turns.Address(), QNorm: x.vectorAt(moe.QueryNorm, l), KNorm: x.vectorAt(moe.KeyNorm, l),
+		Turns: m.turns.Address(),
+		QNorm: x.vectorAt(moe.QueryNorm, l), KNorm: x.vectorAt(moe.KeyNorm, l),
 		Dst: m.attended.Address(), Acc: m.splits.Address(), State: m.states.Address(),
 		Counters: m.counters.Address(), Heads: uint32(s.Heads), PerKey: uint32(s.perKey()),
 		Parts: uint32(qkvCut.parts), Width: uint32(s.width), Context: uint32(s.context),
@@ -108,7 +110,8 @@ func (x *text) addLayer(l int) {
 
 	route := x.opRoute(l)
 	route.Base, route.Added, route.Parts = m.h.Address(), m.added.Address(), uint32(outCut.parts)
-	route.H, route.Norm, route.Epsilon = m.mid.Address(), x.vectorAt(moe.MoENorm, l), float32(s.NormEps)
+	route.H, route.Norm = m.mid.Address(), x.vectorAt(moe.MoENorm, l)
+	route.Epsilon = float32(s.NormEps)
 	choice := uint64(4 * l * s.TopK)
 	route.IDs, route.IDWeights = m.experts.Address()+choice, m.weights.Address()+choice
 	if l+1 < s.Layers {

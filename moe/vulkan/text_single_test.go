@@ -72,7 +72,7 @@ func TestRoute(t *testing.T) {
 		tiles, predicted, scratch := outs[6], outs[7], outs[8]
 		counter := l.floats(1)
 		clear(counter.Words())
-		l.op(p, opRoute{
+		route := l.op(p, opRoute{
 			Kind: kindRoute, Gate: gate.Address(), Given: given.Address(), Slots: slots.Address(),
 			Base: base.Address(), Added: added.Address(), Norm: norm.Address(), H: h.Address(),
 			X: normed.Address(), Logits: scratch.Address(), Counter: counter.Address(),
@@ -80,6 +80,10 @@ func TestRoute(t *testing.T) {
 			IDs: ids.Address(), IDWeights: idWeights.Address(), Predicted: predicted.Address(),
 			Parts: parts, Normalize: c.normalize, DModel: model, Epsilon: epsilon,
 		}, pushToken{Flags: c.flags}, over(2*experts, routeEach))
+		if c.flags&flagPlanned != 0 { // the experts decide
+			l.op(p, opProduct{Tiles: tiles.Address(), Route: route, Parts: 1, Matrices: 1, Outputs: 8},
+				pushToken{Flags: c.flags, Rows: topK}, 3)
+		}
 
 		l.near(c.name+": residual stream", h.Floats(), state)
 		l.near(c.name+": norm", normed.Floats(), x)

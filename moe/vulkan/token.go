@@ -19,11 +19,11 @@ import (
 // The ops, field for field as in the shaders.
 type (
 	opProduct struct {
-		Kind, Groups                                                 uint32
-		Weight, Gate, X, Dst, Tiles, Base, Weights, Norm, H, Squares uint64
-		Source, DType, Matrices, Inputs, Outputs, Part, Parts        uint32
-		Lanes, XParts, Rows, DModel                                  uint32
-		Epsilon                                                      float32
+		Kind, Groups                                                        uint32
+		Weight, Gate, X, Dst, Tiles, Base, Weights, Norm, H, Squares, Route uint64
+		Source, DType, Matrices, Inputs, Outputs, Part, Parts               uint32
+		Lanes, XParts, Rows, DModel                                         uint32
+		Epsilon                                                             float32
 	}
 	opRoute struct {
 		Kind, Groups                                               uint32
@@ -33,9 +33,9 @@ type (
 		Epsilon                                                    float32
 	}
 	opCombine struct {
-		Kind, Groups                uint32
-		Y, Weights, Base, Next, Moe uint64
-		Parts, DModel               uint32
+		Kind, Groups       uint32
+		Y, Base, Next, Moe uint64
+		Parts, DModel      uint32
 	}
 	opEmbed struct {
 		Kind, Groups     uint32
@@ -65,46 +65,67 @@ const (
 	flagGiven, flagPlanned, flagPredict, flagChained, flagKept = 1, 2, 4, 8, 16
 
 	routeEach    = 4  // logits of a group of a route
-	attendShare  = 4  // threads that share a position in attention
+	attendShare  = 16 // threads that share a position in attention
 	maxSplits    = 32 // of the past
-	meetingBytes = 12
+	meetingBytes = 12 // struct Meeting
 )
 
 // tuning says how the work of a token is cut: by the kind of device alone, so that its sums
 // have the same order in every run.
 type tuning struct {
 	threads int
-	lanes   int // of a tile of a product, four outputs each; a power of two, at most threads/4
-	enough  int // items of a product that keep the device busy
-	minPart int // inputs of a part of a product, at least
+	workers int // workgroups that are expected to run side by side
+	setup   int // weights that a workgroup could read while it begins and ends an item
 }
 
 func newTuning(info vk.DeviceInfo) tuning {
 	if info.Kind == cpuKind {
-		return tuning{threads: 64, lanes: 16, enough: 4, minPart: 32}
+		return tuning{threads: 64, workers: 16}
 	}
-	return tuning{threads: 256, lanes: 8, enough: 528, minPart: 256}
+	return tuning{threads: 256, workers: 264, setup: 12 << 10}
 }
 
 // mostInputs are those of a part of a product, unless it must have one part.
 const mostInputs = 2048
 
 // pieces are how a product is cut into items.
-type pieces struct{ inputs, outputs, matrices, tiles, part, parts int }
+type pieces struct{ inputs, outputs, matrices, lanes, tiles, part, parts int }
 
-// cut cuts a product of rows that run together.
-func (t tuning) cut(inputs, outputs, matrices, rows int) pieces {
-	c := pieces{inputs: inputs, outputs: outputs, matrices: matrices, tiles: over(outputs, 4*t.lanes)}
-	parts := min(maxParts, over(inputs, t.minPart), over(t.enough, c.tiles*matrices*rows))
-	c.part = pad8(over(inputs, max(parts, over(inputs, mostInputs))))
-	c.parts = over(inputs, c.part)
-	return c
+// cut cuts a product of rows that run together so that the workers end soonest: few large
+// items may leave some idle, many small ones cost each its setup.
+func (t tuning) cut(inputs, outputs, matrices, rows int) (best pieces) {
+	least := 0
+	fewest := over(inputs, mostInputs)
+	for parts := fewest; parts <= max(maxParts, fewest); parts++ {
+		for lanes := 8; lanes <= t.threads/4; lanes *= 2 {
+			c := t.pieces(inputs, outputs, matrices, lanes, pad8(over(inputs, parts)))
+			rounds := over(c.items()*rows, t.workers)
+			cost := rounds * (c.part*4*lanes + t.setup)
+			if least == 0 || cost < least {
+				best, least = c, cost
+			}
+		}
+	}
+	return best
 }
 
 // whole cuts a product whose inputs stay together.
 func (t tuning) whole(inputs, outputs int) pieces {
-	return pieces{inputs: inputs, outputs: outputs, matrices: 1, tiles: over(outputs, 4*t.lanes),
-		part: inputs, parts: 1}
+	return t.pieces(inputs, outputs, 1, 8, inputs)
+}
+
+func (t tuning) pieces(inputs, outputs, matrices, lanes, part int) pieces {
+	return pieces{inputs: inputs, outputs: outputs, matrices: matrices, lanes: lanes,
+		tiles: over(outputs, 4*lanes), part: part, parts: over(inputs, part)}
+}
+
+// shared is about the shared memory of token.comp, in bytes.
+func (t tuning) shared(s moe.Shape, dim, heads, most int) int {
+	const structs = 3 * opBytes
+	pool := 16 * max(most/4+t.threads, 2*t.threads)
+	router := 8*s.Experts + 20*s.TopK
+	attention := 4*(heads+2)*dim + 4*heads*t.threads/attendShare + 8*heads*maxSplits + 16*heads
+	return structs + pool + 8*t.threads + router + attention
 }
 
 // items are those of one row.
