@@ -23,3 +23,12 @@ func (p *arrayLRU) Evict() ExpertID {
 	p.unlink(e)
 	return e
 }
+
+// replace is Evict and Insert where all of miss is set, and Touch where none is. It
+// returns what e takes the place of: itself, if it stays.
+func (p *arrayLRU) replace(e, miss ExpertID) ExpertID {
+	victim := e ^ (e^p.first(0))&miss
+	p.unlink(victim)
+	p.append(0, e)
+	return victim
+}

@@ -29,8 +29,7 @@ func (p *Pager) RequestEach(experts []ExpertID) error {
 	c.Uploads = c.Misses + c.Prefetches
 	p.publish()
 	if done > 0 {
-		p.event.Prefetches = p.event.Prefetches[:0]
-		p.guarded = 0
+		p.forget()
 	}
 	if done < len(experts) {
 		return fmt.Errorf("pager: request %d: expert %d of %d", done, experts[done], len(p.slotOf))

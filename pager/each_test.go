@@ -1,6 +1,7 @@
 package pager_test
 
 import (
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -13,12 +14,14 @@ import (
 )
 
 // TestRequestEachEqualsRequest compares the state of the pool after every stretch of
-// single requests, with prefetches in between, for every policy.
+// single requests, without prefetches in between and then with them, for every policy.
 func TestRequestEachEqualsRequest(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 0))
-	shape := pager.Shape{Layers: 4, Experts: 16, TopK: 2}
+	shape := pager.Shape{Layers: 4, Experts: 48, TopK: 2}
+	universe := shape.Universe()
+	anyOf := func() pager.ExpertID { return pager.ExpertID(rng.IntN(universe)) }
 	for _, name := range pager.PolicyNames() {
-		for _, slots := range []int{1, 7, 40} {
+		for _, slots := range []int{1, 7, 40, 64, 65, 128, 150, universe} {
 			var pagers [2]*pager.Pager
 			for i := range pagers {
 				var err error
@@ -29,14 +32,17 @@ func TestRequestEachEqualsRequest(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			for stretch := range 60 {
-				ahead := []pager.ExpertID{pager.ExpertID(rng.IntN(64)), pager.ExpertID(rng.IntN(64))}
-				experts := make([]pager.ExpertID, rng.IntN(30))
+			for stretch := range 120 {
+				ahead := []pager.ExpertID{anyOf(), anyOf()}
+				if stretch < 60 {
+					ahead = ahead[:0]
+				}
+				experts := make([]pager.ExpertID, rng.IntN(60))
 				for i := range experts {
 					u := rng.Float64()
-					experts[i] = pager.ExpertID(u * u * 64)
+					experts[i] = pager.ExpertID(math.Pow(u, 1.3) * float64(universe))
 				}
-				requestBoth(t, pagers, experts, ahead[:stretch%3])
+				requestBoth(t, pagers, experts, ahead[:min(stretch%3, len(ahead))])
 				if got, want := pagers[1].Stats(), pagers[0].Stats(); got != want {
 					t.Fatalf("%s, %d slots: got %+v, want %+v", name, slots, got, want)
 				}

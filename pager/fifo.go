@@ -30,6 +30,18 @@ func (p *fifo) Evict() ExpertID {
 	return e
 }
 
+// replace puts e into the place of the oldest, which it returns, if all of miss is set;
+// if none is, e stays and is returned. The ring is full.
+func (p *fifo) replace(e, miss ExpertID) ExpertID {
+	oldest := &p.at[p.head]
+	change := (e ^ *oldest) & miss
+	*oldest ^= change
+	if p.head += int(miss & 1); p.head == len(p.at) {
+		p.head = 0
+	}
+	return e ^ change
+}
+
 // index is where the resident stands that has i others before it.
 func (p *fifo) index(i int) int {
 	if i += p.head; i >= len(p.at) {

@@ -43,8 +43,11 @@ func (h *hazard) at(age int64) int64 { return h.curve[min(age, hazardAges)] }
 
 // reused counts a gap that has ended.
 func (h *hazard) reused(gap int64) {
-	h.gaps[min(gap, hazardAges)]++
-	h.beyond += max(gap-hazardAges, 0)
+	if gap > hazardAges {
+		h.beyond += gap - hazardAges
+		gap = hazardAges
+	}
+	h.gaps[gap]++
 }
 
 func (h *hazard) stale(clock int64) bool { return clock >= h.next }

@@ -2,61 +2,73 @@ package pager
 
 import "math"
 
-// layerHeaps keeps the residents of each layer, the least likely one at the front; among
-// equals the oldest touch, then the lowest id. After a turn of the layer its chances are
-// to be computed anew, and most turns then take one victim from it or none. So a layer
-// is put in order only as far as it is asked for:
+// layerHeaps keeps the residents of each layer and finds the least likely one; among
+// equals the oldest touch. After a turn of the layer its chances are to be computed anew,
+// and most turns then take one victim from it or none. So a layer is put in order only as
+// far as it is asked for:
 //
-//	outdated   a mere list, its chances too   after the layer's turn
-//	listed     a mere list                    after a pop of all that was sorted
-//	sorted1    the first one is in its place  after a pop
-//	sorted2    the first two are              after a scan
-//	heaped     a binary heap                  after a few scans
+//	outdated   a mere list, its chances too       after the layer's turn
+//	likely     the least chance is known,         after a pop
+//	           but not which of equals has it
+//	known      the first one is known, too        after a scan
+//	heaped     a binary heap                      after a few scans
 type layerHeaps struct {
-	shape  Shape
-	rows   []member // (layers, experts): the first size of row l are residents
-	place  []int32  // (universe): index of a resident within its row
-	fronts []front  // (layers)
+	shape   Shape
+	rows    []member // (layers, experts): the first size of row l are residents
+	place   []int32  // (universe): index of a resident within its row
+	touched []int64  // (universe): no two alike
+	next    []int64  // (layers): when the first is expected to be needed, unknown or never
+	fronts  []front  // (layers)
 }
 
 // States of a layer.
 const (
 	outdated = iota
-	listed
-	sorted1
-	sorted2
+	likely
+	known
 	heaped
 )
 
 // front is what is known of a layer's residents.
 type front struct {
-	wait  int64 // L × (1/chance − 1) of the first one, or unknown
-	size  int
-	state uint8
-	scans uint8 // since its chances were computed
+	first, second member // the least two; of equals any may be the second
+	size          int
+	state         uint8
+	scans         uint8 // of its chances as they are
 }
 
-// member is one resident.
-type member struct {
-	chance  int64
-	touched int64
-	expert  ExpertID
-}
+// member is one resident: its chance and, below it, the expert. In one number they are
+// compared without a branch that has to be guessed.
+type member int64
 
 const (
-	waitBits = 8              // of a turn's fraction in wait
-	maxWait  = int64(1) << 50 // leaves room for a clock of 2^54 turns
-	unknown  = int64(-1)      // wait of a layer whose first resident may have changed
-	maxScans = 3              // of a layer a turn: then a heap is cheaper
+	expertBits = 64 - 2 - oneBits
+
+	never    = int64(-1) // next of a layer without residents
+	unknown  = int64(-2) // next of a layer whose first resident may have changed
+	maxScans = 4         // of a layer a turn: then a heap is cheaper
+
+	// nobody comes after every member.
+	nobody = member(math.MaxInt64)
 )
 
+func memberOf(chance int64, e ExpertID) member { return member(chance<<expertBits | int64(e)) }
+
+func (m member) chance() int64 { return int64(m >> expertBits) }
+
+func (m member) expert() ExpertID { return ExpertID(m & (1<<expertBits - 1)) }
+
 func newLayerHeaps(shape Shape) layerHeaps {
-	return layerHeaps{
-		shape:  shape,
-		rows:   make([]member, shape.Universe()),
-		place:  make([]int32, shape.Universe()),
-		fronts: make([]front, shape.Layers),
+	h := layerHeaps{
+		shape:   shape,
+		rows:    make([]member, shape.Universe()),
+		place:   make([]int32, shape.Universe()),
+		touched: make([]int64, shape.Universe()),
+		next:    make([]int64, shape.Layers),
+		fronts:  make([]front, shape.Layers),
 	}
+	fill(h.next, never)
+	return h
 }
 
 func (h *layerHeaps) members(layer int) []member {
@@ -66,85 +78,101 @@ func (h *layerHeaps) members(layer int) []member {
 
 // older orders the fronts of two layers that are needed at the same time.
 func (h *layerHeaps) older(l, other int) bool {
-	a, b := &h.members(l)[0], &h.members(other)[0]
-	if a.touched != b.touched {
-		return a.touched < b.touched
-	}
-	return a.expert < b.expert
+	h.ascertain(l)
+	h.ascertain(other)
+	return h.touched[h.fronts[l].first.expert()] < h.touched[h.fronts[other].first.expert()]
 }
 
 // turn tells that the chances of a layer change.
 func (h *layerHeaps) turn(layer int) {
-	f := &h.fronts[layer]
-	f.state, f.wait = outdated, unknown
+	h.fronts[layer].state = outdated
+	h.forget(layer)
 }
 
+// forget makes next of a layer unknown.
+func (h *layerHeaps) forget(layer int) {
+	h.next[layer] = unknown
+	if h.fronts[layer].size == 0 {
+		h.next[layer] = never
+	}
+}
+
+// insert adds m, whose touch is known; its chance need not be where the layer's are not.
 func (h *layerHeaps) insert(layer int, m member) {
 	f := &h.fronts[layer]
 	f.size++
 	members := h.members(layer)
 	last := len(members) - 1
-	switch f.state {
-	case heaped:
+	if f.state == heaped {
 		h.up(members, last, m)
-	case sorted1, sorted2:
-		h.put(members, last, m)
-		h.settle(layer, members, last)
-	default:
-		h.put(members, last, m)
+		f.first = members[0]
+		h.next[layer] = unknown
+		return
 	}
-	if h.place[m.expert] == 0 {
-		f.wait = unknown
+	h.put(members, last, m)
+	if last == 0 {
+		h.next[layer] = unknown
+	}
+	if f.state != outdated && m.chance() < f.second.chance() {
+		if m.chance() < f.first.chance() {
+			f.first, f.second, f.state = m, f.first, known
+			h.next[layer] = unknown
+		} else {
+			f.second = m
+		}
 	}
 }
 
 func (h *layerHeaps) touch(layer int, e ExpertID, now int64) {
-	f := &h.fronts[layer]
-	members := h.members(layer)
-	i := int(h.place[e])
-	members[i].touched = now
-	switch {
-	case f.state == heaped:
-		h.down(members, i, members[i])
-		f.wait = unknown
-	case f.state > listed && i < 2:
-		f.state, f.wait = listed, unknown
+	h.touched[e] = now
+	if h.fronts[layer].state >= known {
+		h.reorder(layer, e)
 	}
 }
 
-// pop removes the first of a layer where it is known.
+// reorder takes notice of a touch, which is a rare one: most come before a scan.
+func (h *layerHeaps) reorder(layer int, e ExpertID) {
+	f := &h.fronts[layer]
+	if f.state == heaped {
+		members := h.members(layer)
+		i := int(h.place[e])
+		h.down(members, i, members[i])
+		f.first = members[0]
+	} else if f.first.expert() == e {
+		f.state = likely
+	}
+}
+
+// pop removes the first of a layer whose chances are computed.
 func (h *layerHeaps) pop(layer int) ExpertID {
+	h.ascertain(layer)
 	f := &h.fronts[layer]
 	members := h.members(layer)
-	first, last := members[0].expert, members[len(members)-1]
+	first := f.first.expert()
 	f.size--
-	f.wait = unknown
-	members = members[:len(members)-1]
-	switch {
-	case len(members) == 0:
-	case f.state == heaped:
-		h.down(members, 0, last)
-	case f.state == sorted2:
-		h.put(members, 0, h.rows[layer*h.shape.Experts+1])
-		if len(members) > 1 {
-			h.put(members, 1, last)
-		}
-		f.state = sorted1
-	default:
-		h.put(members, 0, last)
-		f.state = listed
+	h.forget(layer)
+	last := members[f.size]
+	if f.state == heaped {
+		h.down(members[:f.size], 0, last)
+		f.first = members[0]
+		return first
 	}
+	h.put(members, int(h.place[first]), last)
+	f.first, f.state = f.second, likely
 	return first
 }
 
-// rank brings the first to the front of a layer whose chances are computed.
-func (h *layerHeaps) rank(layer int) {
+// ascertain finds the first of a layer of which only the chance is known.
+func (h *layerHeaps) ascertain(layer int) {
 	f := &h.fronts[layer]
+	if f.state != likely {
+		return
+	}
 	members := h.members(layer)
 	if f.scans++; f.scans <= maxScans {
 		l := nothing
-		for i := range members {
-			l = l.and(members[i].chance, i)
+		for _, m := range members {
+			l = l.and(m)
 		}
 		h.lead(layer, l)
 		return
@@ -152,81 +180,39 @@ func (h *layerHeaps) rank(layer int) {
 	for i := len(members)/2 - 1; i >= 0; i-- {
 		h.down(members, i, members[i])
 	}
-	f.state = heaped
+	f.first, f.state = members[0], heaped
 }
 
-// least are the three least chances of a row, each with its index below it: in one number,
-// so that no branch has to be guessed.
-type least struct{ first, second, third int64 }
+// least are the two least likely of a row, in the order of their numbers.
+type least struct{ first, second member }
 
-const indexBits = 64 - 2 - oneBits
+// nothing is the least of an empty row.
+var nothing = least{nobody, nobody}
 
-// nothing is the least of an empty row: it comes after every chance.
-var nothing = least{math.MaxInt64, math.MaxInt64, math.MaxInt64}
-
-// and is l with one more chance.
-func (l least) and(chance int64, i int) least {
-	k := chance<<indexBits | int64(i)
-	return least{
-		min(l.first, k),
-		min(l.second, max(l.first, k)),
-		min(l.third, max(l.second, k)),
-	}
+// and is l with one more.
+func (l least) and(m member) least {
+	return least{min(l.first, m), min(l.second, max(l.first, m))}
 }
 
-// lead puts the least two of a layer in their places. Among equals it takes another scan.
+// lead takes over the least two of a layer. Among equals it takes another scan.
 func (h *layerHeaps) lead(layer int, l least) {
-	h.fronts[layer].state = sorted2
-	members := h.members(layer)
-	if l.first>>indexBits != l.second>>indexBits && l.second>>indexBits != l.third>>indexBits {
-		const index = 1<<indexBits - 1
-		first, second := int(l.first&index), int(l.second&index)
-		h.swap(members, first, 0)
-		if second == 0 {
-			second = first // where the swap brought it
-		}
-		h.swap(members, second, 1)
+	f := &h.fronts[layer]
+	f.first, f.second, f.state = l.first, l.second, known
+	if l.first.chance() != l.second.chance() {
 		return
 	}
-	for i := 1; i < len(members); i++ {
-		h.settle(layer, members, i)
-	}
-}
-
-// settle moves member i to the front if it belongs there: to the first place or, where
-// that is kept too, the second.
-func (h *layerHeaps) settle(layer int, members []member, i int) {
-	if h.fronts[layer].state == sorted2 && i > 1 {
-		if !members[i].before(&members[1]) {
-			return
+	for _, m := range h.members(layer) {
+		if h.before(m, f.first) {
+			f.first, f.second = m, f.first
 		}
-		h.swap(members, i, 1)
-		i = 1
 	}
-	if i > 0 && members[i].before(&members[0]) {
-		h.swap(members, i, 0)
-	}
-}
-
-func (h *layerHeaps) swap(members []member, i, j int) {
-	m := members[i]
-	h.put(members, i, members[j])
-	h.put(members, j, m)
-}
-
-// setWait computes the wait of a layer's first resident, whose chance rounding may have
-// made nothing or more than one.
-func (h *layerHeaps) setWait(layer int) {
-	layers := int64(h.shape.Layers)
-	chance := min(max(h.members(layer)[0].chance, 1), one)
-	h.fronts[layer].wait = min(layers<<(oneBits+waitBits)/chance-layers<<waitBits, maxWait)
 }
 
 // up moves m, whose place i is free, towards the top.
 func (h *layerHeaps) up(members []member, i int, m member) {
 	for i > 0 {
 		parent := (i - 1) / 2
-		if !m.before(&members[parent]) {
+		if !h.before(m, members[parent]) {
 			break
 		}
 		h.put(members, i, members[parent])
@@ -235,36 +221,35 @@ func (h *layerHeaps) up(members []member, i int, m member) {
 	h.put(members, i, m)
 }
 
-// down moves m, whose place i is free, away from the top.
+// down moves m, whose place i is free, away from the top. No members, and it is none.
 func (h *layerHeaps) down(members []member, i int, m member) {
 	for {
 		child := 2*i + 1
 		if child >= len(members) {
 			break
 		}
-		if child+1 < len(members) && members[child+1].before(&members[child]) {
+		if child+1 < len(members) && h.before(members[child+1], members[child]) {
 			child++
 		}
-		if !members[child].before(&m) {
+		if !h.before(members[child], m) {
 			break
 		}
 		h.put(members, i, members[child])
 		i = child
 	}
-	h.put(members, i, m)
+	if i < len(members) {
+		h.put(members, i, m)
+	}
 }
 
 func (h *layerHeaps) put(members []member, i int, m member) {
 	members[i] = m
-	h.place[m.expert] = int32(i)
+	h.place[m.expert()] = int32(i)
 }
 
-func (m *member) before(o *member) bool {
-	if m.chance != o.chance {
-		return m.chance < o.chance
+func (h *layerHeaps) before(m, o member) bool {
+	if m.chance() != o.chance() {
+		return m < o
 	}
-	if m.touched != o.touched {
-		return m.touched < o.touched
-	}
-	return m.expert < o.expert
+	return h.touched[m.expert()] < h.touched[o.expert()]
 }

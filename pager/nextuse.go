@@ -42,7 +42,7 @@ type nextUse struct {
 
 	hazard *hazard
 	habits []habit    // (universe)
-	rates  rates      // of the turn that was asked for last
+	rates  [2]rates   // of the last turns that were asked for, an even and an odd one
 	turns  []int64    // (layers): groups that the layer has had
 	heaps  layerHeaps // residents by chance
 	clock  int64      // layer turns so far, with those that a request skipped
@@ -53,8 +53,8 @@ type nextUse struct {
 	ages      []byAge // (ages): the last one stands for all above
 	touches   int64   // of experts, for their order
 	residents int
-	overlap   bool     // the newest misses of this group stay
-	newest    []member // misses of this group that are not yet in their heap, oldest first
+	overlap   bool       // the newest misses of this group stay
+	newest    []ExpertID // misses of this group that are not yet in their heap, oldest first
 }
 
 // maxNewest is how many misses of a large group stay, but no more than one in so many
@@ -104,7 +104,7 @@ func newNextUse(name string, shape Shape, window int) *nextUse {
 		heaps:  newLayerHeaps(shape),
 		due:    make([]int64, shape.Layers),
 		ages:   make([]byAge, max(16*window, hazardAges)+1),
-		newest: make([]member, 0, maxNewest+1),
+		newest: make([]ExpertID, 0, maxNewest+1),
 	}
 	p.prior = one * int64(max(shape.TopK, 1)) / int64(shape.Experts)
 	p.windowed = windowed{
@@ -121,22 +121,26 @@ func newNextUse(name string, shape Shape, window int) *nextUse {
 		p.ages[age].fading = weight
 		weight -= weight / int64(window)
 	}
-	p.rates = p.newRates(0)
+	p.setRates(&p.rates[0], 0)
 	p.drawHazard()
 	return p
 }
 
-// drawHazard takes over the hazard's curve.
+// drawHazard takes over the hazard's curve, which is flat above its last age.
 func (p *nextUse) drawHazard() {
-	for age := range p.ages {
+	for age := range p.ages[:hazardAges] {
 		p.ages[age].hazard = weightHazard * p.hazard.at(int64(age+1))
+	}
+	old := weightHazard * p.hazard.at(hazardAges)
+	for age := hazardAges; age < len(p.ages); age++ {
+		p.ages[age].hazard = old
 	}
 }
 
 // Begin moves the clock on to the layer and learns from the group.
 func (p *nextUse) Begin(layer int, hits, misses []ExpertID) {
 	for len(p.newest) > 0 {
-		p.insert(p.oldest())
+		p.settle(p.oldest())
 	}
 	p.overlap = len(misses) > p.shape.TopK
 	for {
@@ -148,15 +152,11 @@ func (p *nextUse) Begin(layer int, hits, misses []ExpertID) {
 		if p.at == layer {
 			break
 		}
+		p.heaps.forget(p.at) // a skipped layer, which is due later now
 	}
 	p.turns[layer]++
-	turn := p.turns[layer]
-	for _, e := range hits {
-		p.use(e, turn)
-	}
-	for _, e := range misses {
-		p.use(e, turn)
-	}
+	p.use(hits, p.turns[layer])
+	p.use(misses, p.turns[layer])
 	p.heaps.turn(layer)
 	if p.hazard.stale(p.clock) {
 		p.hazard.learn(p.clock, p.habits, p.turns)
@@ -164,18 +164,26 @@ func (p *nextUse) Begin(layer int, hits, misses []ExpertID) {
 	}
 }
 
-func (p *nextUse) use(e ExpertID, turn int64) {
-	h := &p.habits[e]
-	if h.last > 0 {
-		p.hazard.reused(turn - h.last)
+// use learns from the experts that a turn uses.
+func (p *nextUse) use(experts []ExpertID, turn int64) {
+	habits, ages, hazard := p.habits, p.ages, p.hazard
+	for _, e := range experts {
+		h := &habits[e]
+		age := turn - h.last
+		if h.last > 0 {
+			hazard.reused(age)
+		}
+		h.recent = h.recent*ageOf(ages, age).fading>>oneBits + p.useWeight
+		h.last = turn
+		h.uses++
 	}
-	h.recent = h.recent*p.age(turn-h.last).fading>>oneBits + p.useWeight
-	h.last = turn
-	h.uses++
 }
 
-func (p *nextUse) age(turns int64) byAge {
-	return p.ages[min(int(turns), len(p.ages)-1)]
+func (p *nextUse) age(turns int64) *byAge { return ageOf(p.ages, turns) }
+
+// ageOf is an age of so many turns. The last one stands for all above.
+func ageOf(ages []byAge, turns int64) *byAge {
+	return &ages[min(int(turns), len(ages)-1)]
 }
 
 // Touch only moves e behind others of the same chance.
@@ -188,74 +196,97 @@ func (p *nextUse) Touch(e ExpertID) {
 func (p *nextUse) Insert(e ExpertID, prefetch bool) {
 	p.touches++
 	p.residents++
+	p.heaps.touched[e] = p.touches
 	if prefetch || !p.overlap {
-		p.insert(member{expert: e, touched: p.touches})
+		p.settle(e)
 	} else {
-		p.admit(member{expert: e, touched: p.touches})
+		p.admit(e)
 	}
 }
 
-// admit makes m the newest miss and lets the oldest of too many into its heap.
-func (p *nextUse) admit(m member) {
-	p.newest = append(p.newest, m)
+// admit makes e the newest miss and lets the oldest of too many into its heap.
+func (p *nextUse) admit(e ExpertID) {
+	p.newest = append(p.newest, e)
 	if len(p.newest) > max(1, min(maxNewest, p.residents/residentsPerNewest)) {
-		p.insert(p.oldest())
+		p.settle(p.oldest())
 	}
 }
 
 // oldest takes the oldest of the newest misses.
-func (p *nextUse) oldest() member {
-	m := p.newest[0]
+func (p *nextUse) oldest() ExpertID {
+	e := p.newest[0]
 	p.newest = append(p.newest[:0], p.newest[1:]...)
-	return m
+	return e
 }
 
-func (p *nextUse) insert(m member) {
+// settle makes e a resident like others.
+func (p *nextUse) settle(e ExpertID) {
 	layer := p.at
-	if first := p.shape.ID(layer, 0); m.expert < first || m.expert >= p.shape.ID(layer+1, 0) {
-		layer = p.shape.Layer(m.expert) // a prefetch; a division
+	if first := p.shape.ID(layer, 0); e < first || e >= p.shape.ID(layer+1, 0) {
+		layer = p.shape.Layer(e) // a prefetch; a division
 	}
+	chance := int64(0)
 	if p.heaps.fronts[layer].state != outdated {
-		m.chance = p.chance(layer, m.expert)
+		chance = p.chance(layer, e)
 	}
-	p.heaps.insert(layer, m)
+	p.heaps.insert(layer, memberOf(chance, e))
 }
 
-// Evict takes the top of the layer whose top is needed last.
+// Evict takes the first of the layer whose first is needed last. The layer is chosen
+// without a branch: it would be guessed wrong, and found to be only after all that a
+// layer's chances take.
 func (p *nextUse) Evict() ExpertID {
 	p.residents--
-	best, bestNext := -1, int64(0)
-	for l := range p.heaps.fronts {
-		f := &p.heaps.fronts[l]
-		if f.size == 0 {
-			continue
-		}
-		if f.wait == unknown {
-			p.findFront(l)
-		}
-		next := p.due[l]<<waitBits + f.wait
-		if best < 0 || next > bestNext || next == bestNext && p.heaps.older(l, best) {
-			best, bestNext = l, next
-		}
+	if p.heaps.next[p.at] == unknown { // always so for a group's first victim, others rarely
+		p.findFront(p.at)
 	}
-	if best >= 0 {
-		return p.heaps.pop(best)
+	best, bestNext := 0, int64(0)
+	for l, next := range p.heaps.next {
+		if next == unknown {
+			next = p.findFront(l)
+		}
+		if next == bestNext && p.heaps.older(l, best) {
+			best = l
+		}
+		later := int((bestNext - next) >> 63) // all ones if so
+		best ^= (best ^ l) & later
+		bestNext = max(bestNext, next)
+	}
+	if bestNext > 0 {
+		e := p.heaps.pop(best)
+		if p.heaps.next[best] == unknown {
+			p.setNext(best)
+		}
+		return e
 	}
 	if len(p.newest) == 0 {
 		p.emptied()
 	}
-	return p.oldest().expert // the pool is smaller than that
+	return p.oldest() // the pool is smaller than that
 }
 
-// findFront puts a layer in order, as far as its front needs it.
-func (p *nextUse) findFront(layer int) {
-	switch p.heaps.fronts[layer].state {
-	case outdated:
+const (
+	waitBits = 8              // of a turn's fraction
+	maxWait  = int64(1) << 50 // leaves room for a clock of 2^54 turns
+)
+
+// findFront finds the first of a layer and returns when it is expected to be needed.
+func (p *nextUse) findFront(layer int) int64 {
+	if p.heaps.fronts[layer].state == outdated {
 		p.rank(layer)
-	case listed:
-		p.heaps.rank(layer)
 	}
-	p.heaps.setWait(layer)
+	return p.setNext(layer)
+}
+
+// setNext computes when a layer's first is expected to be needed. Rounding may have made
+// its chance nothing or more than one.
+func (p *nextUse) setNext(layer int) int64 {
+	layers := uint64(p.shape.Layers)
+	chance := uint64(min(max(p.heaps.fronts[layer].first.chance(), 1), one))
+	wait := layers<<(oneBits+waitBits)/chance - layers<<waitBits
+	next := p.due[layer]<<waitBits + min(int64(wait), maxWait)
+	p.heaps.next[layer] = next
+	return next
 }
 
 // rank computes the chances of a layer's residents and finds the least.
@@ -263,10 +294,12 @@ func (p *nextUse) rank(layer int) {
 	r, habits, ages := p.ratesAt(p.turns[layer]), p.habits, p.ages
 	members := p.heaps.members(layer)
 	l := nothing
-	for i := range members {
-		m := &members[i]
-		m.chance = r.chance(&habits[m.expert], ages)
-		l = l.and(m.chance, i)
+	for i, m := range members {
+		e := m.expert()
+		h := &habits[e]
+		m = memberOf(r.chance(h, ageOf(ages, r.turn-h.last)), e)
+		members[i] = m
+		l = l.and(m)
 	}
 	p.heaps.fronts[layer].scans = 1
 	p.heaps.lead(layer, l)
@@ -274,47 +307,6 @@ func (p *nextUse) rank(layer int) {
 
 // chance is the p of the rule for the next turn of e's layer.
 func (p *nextUse) chance(layer int, e ExpertID) int64 {
-	return p.ratesAt(p.turns[layer]).chance(&p.habits[e], p.ages)
-}
-
-// ratesAt are those after so many turns: layers come in turn, so that most share them.
-func (p *nextUse) ratesAt(turn int64) *rates {
-	if p.rates.turn != turn {
-		p.rates = p.newRates(turn)
-	}
-	return &p.rates
-}
-
-// rates turn habits of a layer's experts into chances. They hold what these share, so
-// that no expert needs a division.
-type rates struct {
-	turn        int64 // turns of the layer so far
-	perTurn     int64 // 1 / (turns + those of the prior), in 2⁻⁶⁰
-	longPrior   int64 // the prior's part of the long frequency, weighted
-	perWeight   int64 // 1 / (windowed weight of all turns + that of the prior), in 2⁻³⁰
-	recentPrior int64 // the prior's part of the recent weight
-	prior       int64
-}
-
-func (p *nextUse) newRates(turn int64) rates {
-	weight := one - p.age(turn).fading + p.priorWeight
-	return rates{
-		turn:        turn,
-		perTurn:     one * one / (turn + priorTurns),
-		longPrior:   weightLong * (priorTurns * p.prior / (turn + priorTurns)),
-		perWeight:   one * one / weight,
-		recentPrior: p.recentPrior,
-		prior:       p.prior,
-	}
-}
-
-// chance is p before the next turn, but for rounding at the ends.
-func (r *rates) chance(h *habit, ages []byAge) int64 {
-	if h.last == 0 {
-		return r.prior
-	}
-	a := &ages[min(int(r.turn-h.last), len(ages)-1)]
-	long := h.uses * r.perTurn >> oneBits
-	recent := (r.recentPrior + h.recent*a.fading>>oneBits) * r.perWeight >> oneBits
-	return (a.hazard + weightLong*long + r.longPrior + weightRecent*recent) >> weightBits
+	r, h := p.ratesAt(p.turns[layer]), &p.habits[e]
+	return r.chance(h, p.age(r.turn-h.last))
 }

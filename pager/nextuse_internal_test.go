@@ -32,23 +32,23 @@ func (s *scanned) Evict() ExpertID {
 			s.rank(l)
 		}
 	}
-	best, bestNext := member{expert: NoExpert}, int64(-1)
+	best, bestNext := NoExpert, int64(-1)
 	for l := range s.due {
 		top, any := s.scanLayer(l)
 		if !any {
 			continue
 		}
 		layers := int64(s.shape.Layers)
-		wait := layers*one*(1<<waitBits)/top.chance - layers<<waitBits
+		wait := layers*one*(1<<waitBits)/top.chance() - layers<<waitBits
 		next := s.due[l]<<waitBits + min(wait, maxWait)
-		if next > bestNext || next == bestNext && top.touched < best.touched {
-			best, bestNext = top, next
+		if next > bestNext || next == bestNext && s.touched[top.expert()] < s.touched[best] {
+			best, bestNext = top.expert(), next
 		}
 	}
 	got := s.nextUse.Evict()
-	if got != best.expert {
+	if got != best {
 		s.t.Fatalf("eviction %d: got expert %d, a scan finds expert %d",
-			s.evictions, got, best.expert)
+			s.evictions, got, best)
 	}
 	s.resident[got] = false
 	s.evictions++
@@ -59,16 +59,16 @@ func (s *scanned) Evict() ExpertID {
 func (s *scanned) scanLayer(l int) (top member, any bool) {
 	for i := range s.shape.Experts {
 		e := s.shape.ID(l, i)
-		isNewest := func(m member) bool { return m.expert == e }
-		if !s.resident[e] || slices.ContainsFunc(s.newest, isNewest) {
+		if !s.resident[e] || slices.Contains(s.newest, e) {
 			continue // the newest misses may not go yet
 		}
 		m := s.heaps.members(l)[s.heaps.place[e]]
-		if m.expert != e || m.touched != s.touched[e] {
+		if touched := s.heaps.touched[e]; m.expert() != e || touched != s.touched[e] {
 			s.t.Fatalf("expert %d: the heap has expert %d, touched %d, want touched %d",
-				e, m.expert, m.touched, s.touched[e])
+				e, m.expert(), touched, s.touched[e])
 		}
-		if !any || m.chance < top.chance || m.chance == top.chance && m.touched < top.touched {
+		if !any || m.chance() < top.chance() ||
+			m.chance() == top.chance() && s.touched[e] < s.touched[top.expert()] {
 			top, any = m, true
 		}
 	}
@@ -76,38 +76,50 @@ func (s *scanned) scanLayer(l int) (top member, any bool) {
 }
 
 func TestNextUseEqualsScan(t *testing.T) {
-	shape := Shape{Layers: 3, Experts: 20, TopK: 2}
-	for _, order := range []Order{ResidentFirst, Ascending} {
-		rng := rand.New(rand.NewPCG(1, 0))
-		policy := &scanned{
-			nextUse: newNextUse("nextuse", shape, defaultWindow), t: t,
-			resident: make([]bool, shape.Universe()), touched: make([]int64, shape.Universe()),
-		}
-		p, err := New(Options{Shape: shape, Slots: 17, Policy: policy, Order: order})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i := range 3000 {
-			layer := i % shape.Layers
-			var experts []ExpertID
-			for range 1 + rng.IntN(3) {
-				u := rng.Float64()
-				experts = append(experts, shape.ID(layer, int(u*u*float64(shape.Experts))))
+	for _, c := range []struct{ experts, slots int }{
+		{20, 2}, {20, 5}, {20, 17}, {20, 40},
+		{500, 2}, {500, 17}, {500, 100}, // many are used for the first time: equal chances
+	} {
+		for _, order := range []Order{ResidentFirst, Ascending} {
+			evictions := nextUseEvictions(t, Shape{Layers: 3, Experts: c.experts, TopK: 2}, c.slots, order)
+			if evictions < 1000 {
+				t.Errorf("%d experts, %d slots, %v: %d evictions test too little",
+					c.experts, c.slots, order, evictions)
 			}
-			slices.Sort(experts)
-			if i%5 == 0 {
-				if err := p.Prefetch([]ExpertID{shape.ID((layer+1)%3, rng.IntN(20))}); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if _, err := p.Request(Group{Layer: layer, Experts: slices.Compact(experts)}); err != nil {
+		}
+	}
+}
+
+// nextUseEvictions counts the evictions that it compares with a scan.
+func nextUseEvictions(t *testing.T, shape Shape, slots int, order Order) int {
+	rng := rand.New(rand.NewPCG(1, 0))
+	policy := &scanned{
+		nextUse: newNextUse("nextuse", shape, defaultWindow), t: t,
+		resident: make([]bool, shape.Universe()), touched: make([]int64, shape.Universe()),
+	}
+	p, err := New(Options{Shape: shape, Slots: slots, Policy: policy, Order: order})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2000 {
+		layer := i % shape.Layers
+		var experts []ExpertID
+		for range 1 + rng.IntN(4) {
+			u := rng.Float64()
+			experts = append(experts, shape.ID(layer, int(u*u*float64(shape.Experts))))
+		}
+		slices.Sort(experts)
+		if i%5 == 0 {
+			ahead := shape.ID((layer+1)%shape.Layers, rng.IntN(shape.Experts))
+			if err := p.Prefetch([]ExpertID{ahead}); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if policy.evictions < 1000 {
-			t.Errorf("%v: %d evictions test too little", order, policy.evictions)
+		if _, err := p.Request(Group{Layer: layer, Experts: slices.Compact(experts)}); err != nil {
+			t.Fatal(err)
 		}
 	}
+	return policy.evictions
 }
 
 func TestHazard(t *testing.T) {

@@ -55,12 +55,13 @@ type Pager struct {
 	asked   []int      // (universe): 1 + the number of the group before which it was last prefetched
 	guarded int        // residents that prefetches before the next group may not evict
 
-	plan   []Access   // of the last group
-	wanted []ExpertID // of the last group, not resident when it arrived
-	batch  []Upload   // for the uploader
-	aside  []ExpertID // victims that a prefetch has to put back
-	event  Event      // of the last group; its Prefetches gather for the next one
-	each   struct {   // scratch of RequestEach
+	plan      []Access   // of the last group
+	wanted    []ExpertID // of the last group, not resident when it arrived
+	batch     []Upload   // for the uploader
+	aside     []ExpertID // victims that a prefetch has to put back
+	event     Event      // of the last group; its Prefetches gather for the next one
+	unplanned bool       // RequestAll is at work, which wants no plan
+	each      struct {   // scratch of RequestEach
 		layer  int
 		expert [1]ExpertID
 	}

@@ -175,17 +175,12 @@ func newMin(shape pager.Shape, groups []pager.Group) (pager.Policy, error) {
 
 // requestAll returns the counts as they were before group from.
 func requestAll(p *pager.Pager, groups []pager.Group, from int) (pager.Stats, error) {
-	var before pager.Stats
-	for i, g := range groups {
-		if i == from {
-			before = p.Stats()
-		}
-		if _, err := p.Request(g); err != nil {
-			return before, fmt.Errorf("sim: group %d: %w", i, err)
-		}
+	if done, err := p.RequestAll(groups[:from]); err != nil {
+		return pager.Stats{}, fmt.Errorf("sim: group %d: %w", done, err)
 	}
-	if from == len(groups) {
-		before = p.Stats()
+	before := p.Stats()
+	if done, err := p.RequestAll(groups[from:]); err != nil {
+		return before, fmt.Errorf("sim: group %d: %w", from+done, err)
 	}
 	return before, nil
 }
