@@ -29,7 +29,7 @@ func TestSimulatorPage(t *testing.T) {
 	for name, text := range map[string]string{
 		"published": publishedTable(t),
 		"h100": predictedTable(t, "../results/2026-11-27-h100/rows.jsonl",
-			"../results/2026-11-27-h100/hardware.json", 0.05),
+			"../results/2026-11-27-h100/hardware.json", 0.05, judged),
 		"vulkan": recordedTable(t, "vulkan"),
 		"cpu":    recordedTable(t, "cpu"),
 	} {
@@ -161,7 +161,8 @@ func recordedTable(t *testing.T, backend string) string {
 	if _, err := os.Stat(folder + backend + ".json"); err != nil {
 		return "Not recorded yet: it takes an idle machine.\n"
 	}
-	return predictedTable(t, folder+backend+".runs.jsonl", folder+backend+".json", 0.15)
+	all := func(Prediction) bool { return true }
+	return predictedTable(t, folder+backend+".runs.jsonl", folder+backend+".json", 0.15, all)
 }
 
 // fastest keeps the fastest run of each cell, in the order of their first runs: others
@@ -189,14 +190,17 @@ func fastest(rows []Row) []Row {
 	return kept
 }
 
-// judged reports whether a row's cell is of the shapes by which the pager is judged. Those of
-// several layers, and of f16, are shown but not held to the same: see the page.
+// judged reports whether a row's cell is of the shapes by which the pager is judged on GPUs.
+// Those of several layers, and of f16, are shown but not held to the same: see the page.
 func judged(p Prediction) bool {
 	return p.Tokens == 512 && (p.Layers == 1 && p.DHidden == 8192 || p.Layers == 12 && p.DHidden == 2048)
 }
 
-// predictedTable sets measured rows beside predictions, those of cells that page.
-func predictedTable(t *testing.T, path, device string, within float64) string {
+// predictedTable sets measured rows beside predictions, those of cells that page and that are
+// to be shown. There must be some: a page must not lose what was recorded.
+func predictedTable(
+	t *testing.T, path, device string, within float64, shown func(Prediction) bool,
+) string {
 	f, err := os.Open(path)
 	if err != nil {
 		t.Fatal(err)
@@ -213,8 +217,9 @@ func predictedTable(t *testing.T, path, device string, within float64) string {
 	var b strings.Builder
 	b.WriteString("| mode | experts | dtype | slots | uploads: measured | replayed | " +
 		"ms a step: measured | predicted | error |\n|---|---|---|---|---|---|---|---|---|\n")
+	written := 0
 	for _, p := range Predict(fastest(rows), c) {
-		if p.Error == nil || p.Slots == p.Layers*p.Experts || !judged(p) {
+		if p.Error == nil || p.Slots == p.Layers*p.Experts || !shown(p) {
 			continue
 		}
 		// A policy that has changed since the rows were recorded decides otherwise: then
@@ -228,6 +233,10 @@ func predictedTable(t *testing.T, path, device string, within float64) string {
 			p.Mode, p.Layers, p.Experts, p.DModel, p.DHidden, p.DType, p.Slots,
 			integer(*p.Uploads), integer(*p.Replayed), figure(*p.MeasuredMs),
 			figure(*p.PredictedMs), signedPercent(*p.Error))
+		written++
+	}
+	if written == 0 {
+		t.Fatalf("%s: %d rows are recorded and the table has none", path, len(rows))
 	}
 	return b.String()
 }
