@@ -8,10 +8,11 @@ import (
 // clock is the time model: a virtual clock beside a pager, which follows the schedule of
 // a real backend. Everything is in nanoseconds since the start.
 //
-//	host      ─decide─uploads─┐─computes─┐                     wake┌─decide─
-//	compute                   │          └──[hits 1]··stall··[misses]─[tail]┘
-//	transfer 0                └─[misses of chunk 1]──────────┘│ slots free
-//	transfer 1                └─waits─────────────────────────└─[misses of chunk 2]──
+//	host      ─decide─uploads─┬─computes─┐                           wake┌─decide─
+//	compute                   │          └──[hits]···stall···[misses]─[tail]┘
+//	                          │                 │ slots free   ↑
+//	transfer 0                ├──[bundle 1]─────┼──────────────┘
+//	transfer 1                └──waits──────────└──[bundle 2]──
 //
 // A group costs the host one turn: it decides when the router's choice is there, records and
 // submits all uploads, then all computes, and sleeps until the next router has run, which is
