@@ -8,14 +8,15 @@ import (
 // clock is the time model: a virtual clock beside a pager, which follows the schedule of
 // a real backend. Everything is in nanoseconds since the start.
 //
-//	host      ─decide─┐submit                     wake┌─decide─
-//	compute           └──[hits 1]──[hits 2]···stall···[misses]─[tail]┘
-//	                        │ slots free              ↑
-//	transfer 0              └──[misses of chunk 1]────┘
-//	transfer 1                 └──waits──[misses of chunk 2]──
+//	host      ─decide─uploads─┬─computes─┐                           wake┌─decide─
+//	compute                   │          └──[hits]···stall···[misses]─[tail]┘
+//	                          │                 │ slots free   ↑
+//	transfer 0                ├──[bundle 1]─────┼──────────────┘
+//	transfer 1                └──waits──────────└──[bundle 2]──
 //
-// A group costs the host one turn: it decides when the router's choice is there, submits
-// everything and sleeps until the next router has run, which is part of the tail. Hits
+// A group costs the host one turn: it decides when the router's choice is there, records and
+// submits all uploads, then all computes, and sleeps until the next router has run, which is
+// part of the tail. No copy starts before all are recorded, and likewise no compute. Hits
 // compute in chunks, so that slots which misses of the same group take are free early.
 // Misses are copied and computed in bundles; an upload into a slot waits for the compute
 // that last read it, and its queue then for the link, which all queues share. Where the
@@ -33,7 +34,10 @@ type clock struct {
 	read     []float64 // (slots): when the compute that last read a slot ends
 	written  []float64 // (slots): when the last upload into a slot ends
 	resident bool      // nothing is ever copied again
+	further  float64   // the host's, for all layers but one of a step with everything resident
+	topK     float64
 
+	ends    []int   // of the chunks of the current plan
 	chunkOf []int32 // (slots): 1 + the first access of the chunk that uses it
 	mark    int32
 
@@ -79,6 +83,8 @@ func newClock(m *Machine, shape pager.Shape, slots int) (*clock, error) {
 		speeds: s, bytes: m.ExpertBytes, step: -1,
 		queue: make([]float64, queuesOf(s.copies)),
 		read:  make([]float64, slots), written: make([]float64, slots),
+		further: s.host.layer * float64(shape.Layers-1), topK: float64(shape.TopK),
+		ends:    make([]int, 0, shape.Experts),
 		chunkOf: make([]int32, slots), speed: make([]kernelSpeed, shape.Universe()),
 		last:  s.expert(1),
 		times: Times{Stall: make([]float64, shape.Layers)},
@@ -108,9 +114,13 @@ func (c *clock) begin(g pager.Group, all float64, rows []int32, full bool) {
 	c.endStep()
 	c.step, c.resident = g.Step, full
 	c.times.Steps = append(c.times.Steps, -c.now)
-	c.now += c.speeds.step
-	if !full {
-		c.turnAround() // the first router runs alone
+	switch {
+	case !full:
+		c.turnAround(c.first) // the first router runs alone
+	case all > c.topK:
+		c.now += c.speeds.step + c.further
+	default: // a token is recorded in one go
+		c.now += c.speeds.step
 	}
 }
 
@@ -120,7 +130,7 @@ func (c *clock) endStep() {
 		return
 	}
 	if c.resident {
-		c.turnAround()
+		c.turnAround(c.turn)
 	}
 	c.times.Steps[len(c.times.Steps)-1] += c.now
 	c.step = -1
@@ -129,30 +139,61 @@ func (c *clock) endStep() {
 // sleep ends the host's turn after a group: it wakes when the next router has run.
 func (c *clock) sleep() {
 	if !c.resident {
-		c.turnAround()
+		c.turnAround(c.paged)
 	}
 }
 
-// turnAround is the host's sleep until the compute queue is done.
-func (c *clock) turnAround() { c.now = max(c.now, c.compute) + c.turn }
+// turnAround is the host's sleep until the compute queue is done, and its turn.
+func (c *clock) turnAround(turn float64) { c.now = max(c.now, c.compute) + turn }
 
 // group runs a plan whose hits come first, and what follows the experts of a layer.
 func (c *clock) group(layer int, plan pager.Plan, tail float64) {
+	hits := c.cut(plan)
+	sent := c.record(hits, len(plan.Accesses)-plan.Hits)
 	c.compute = max(c.compute, c.now)
-	for first := 0; first < plan.Hits; {
-		last := endOfHits(plan, first)
-		c.computeChunk(layer, plan.Accesses[first:last])
-		first = last
-	}
-	chunk := c.missChunk(plan.Accesses[plan.Hits:])
-	for first := plan.Hits; first < len(plan.Accesses); {
-		last := c.endOfMisses(plan.Accesses, first, chunk)
-		c.upload(plan.Accesses[first:last])
-		c.computeChunk(layer, plan.Accesses[first:last])
+	first := 0
+	for i, last := range c.ends {
+		chunk := plan.Accesses[first:last]
+		if i >= hits {
+			c.upload(chunk, sent)
+		}
+		c.computeChunk(layer, chunk)
 		first = last
 	}
 	c.compute += tail
 	c.times.Compute += tail
+}
+
+// cut finds the ends of a plan's chunks: those of hits, which it counts, then of misses.
+func (c *clock) cut(plan pager.Plan) (hits int) {
+	ends := c.ends[:0]
+	for first := 0; first < plan.Hits; {
+		first = endOfHits(plan, first)
+		ends = append(ends, first)
+	}
+	hits = len(ends)
+	if misses := plan.Accesses[plan.Hits:]; len(misses) > 0 {
+		chunk := c.missChunk(misses)
+		for first := plan.Hits; first < len(plan.Accesses); {
+			first = c.endOfMisses(plan.Accesses, first, chunk)
+			ends = append(ends, first)
+		}
+	}
+	c.ends = ends
+	return hits
+}
+
+// record lets the host record a plan that was cut: first the uploads of misses, then all
+// computes. It returns when the uploads were submitted. What a step with everything resident
+// takes is part of its beginning.
+func (c *clock) record(hits, misses int) (sent float64) {
+	if c.resident {
+		return c.now
+	}
+	uploads := len(c.ends) - hits
+	sent = c.now + float64(uploads)*c.host.upload + float64(misses-uploads)*c.host.copy
+	c.now = sent + float64(len(c.ends))*c.host.compute
+	return sent
 }
 
 // computeChunk runs accesses as one dispatch, when their uploads are there.
@@ -181,9 +222,9 @@ func (c *clock) dispatch(accesses []pager.Access) float64 {
 	return max(together, one)
 }
 
-// upload copies accesses on the next transfer queue, or, without any, on the compute
-// queue.
-func (c *clock) upload(accesses []pager.Access) {
+// upload copies accesses, which were submitted at a time, on the next transfer queue, or,
+// without any, on the compute queue.
+func (c *clock) upload(accesses []pager.Access, sent float64) {
 	moving := float64(len(accesses)) * c.transfer
 	c.times.Link += moving
 	if len(c.queue) == 0 {
@@ -195,7 +236,7 @@ func (c *clock) upload(accesses []pager.Access) {
 	}
 	c.next++
 	q := c.next % len(c.queue)
-	start := max(c.queue[q], c.now)
+	start := max(c.queue[q], sent)
 	for _, a := range accesses {
 		start = max(start, c.read[a.Slot], c.written[a.Slot])
 	}
@@ -223,7 +264,8 @@ func (c *clock) Upload(batch []pager.Upload, prefetch bool) error {
 	for i, u := range batch {
 		accesses[i] = pager.Access{Expert: u.Expert, Slot: u.Slot}
 	}
-	c.upload(accesses)
+	c.now += c.host.upload + float64(len(batch)-1)*c.host.copy
+	c.upload(accesses, c.now)
 	return nil
 }
 

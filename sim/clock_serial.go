@@ -12,7 +12,6 @@ import (
 //	host      ─[upload 0]─wait─[upload 1]─wait─ ··· ─wait for all─
 //	compute             └─[expert 0]    └─[expert 1]
 func (c *clock) published(layer int, plan pager.Plan, tail float64) {
-	c.compute = max(c.compute, c.now)
 	for first := 0; first < len(plan.Accesses); {
 		last := first + 1
 		if plan.Accesses[first].Hit {
@@ -21,8 +20,11 @@ func (c *clock) published(layer int, plan pager.Plan, tail float64) {
 				last++
 			}
 		} else {
+			c.now += c.host.upload
 			c.wait(layer, plan.Accesses[first].Slot)
 		}
+		c.now += c.host.compute
+		c.compute = max(c.compute, c.now)
 		c.computeChunk(layer, plan.Accesses[first:last])
 		first = last
 	}

@@ -35,12 +35,15 @@ type speeds struct {
 	copies   hardware.Copies
 	cores    float64
 	turn     float64 // from the host's submit to its waking, without the device's work
+	paged    float64 // its turn for a layer of a step that pages, without recording pieces
+	first    float64 // likewise until the first layer of such a step
 	op       float64 // the device's time between two pieces of compute
 	layer    float64 // of a layer besides its experts
 	token    float64 // likewise, more for each token, without what follows
 	gate     float64 // likewise, for each expert of the layer
 	choice   float64 // likewise, for each of its experts beyond the first
-	step     float64 // the host's, for a step
+	step     float64 // the host's, for a step with everything resident
+	host     recording
 	copyWait float64 // of a queue before a copy
 	transfer float64 // of one expert over the link, all queues at work
 	single   float64 // likewise over one queue
@@ -48,6 +51,10 @@ type speeds struct {
 	flop     float64 // of one row in one expert at the arithmetic ceiling
 	kernels  []kernelSpeed
 }
+
+// recording is what the host takes before it submits: for an upload, for each of its experts
+// beyond the first, for a compute, and for a layer of a step with everything resident.
+type recording struct{ upload, copy, compute, layer float64 }
 
 // kernelSpeed is the time for one expert with so many rows: among many in a dispatch, and
 // alone.
@@ -96,10 +103,28 @@ func (m *Machine) speeds() (*speeds, error) {
 	if s.copies == hardware.ByCores {
 		s.turn, s.cores = 0, float64(max(1, d.Timing.Cores)) // the host is the device
 	}
+	s.hostCosts(d)
 	if d.Timing != nil {
 		s.kernels = s.kernelSpeeds(d.Timing, m.DType, size)
 	}
 	return s, nil
+}
+
+// hostCosts fills in what the host takes. Of older measurements only a bare turn is known.
+func (s *speeds) hostCosts(d *hardware.Ceilings) {
+	s.paged, s.first = s.turn, s.step+s.turn
+	if d.CopyWaitUs > 0 && s.copies == hardware.ByQueues {
+		s.copyWait = 1e3 * d.CopyWaitUs
+	}
+	h := d.Host
+	if h == nil || s.copies == hardware.ByCores {
+		return
+	}
+	s.host = recording{1e3 * h.UploadUs, 1e3 * h.CopyUs, 1e3 * h.ComputeUs, 1e3 * h.ResidentUs}
+	if h.LayerUs > 0 { // it has one compute
+		s.paged = max(s.turn, 1e3*(h.LayerUs-h.ComputeUs))
+		s.first = s.paged
+	}
 }
 
 // linkRates are the rates of uploads of one size on all transfer queues and on one:

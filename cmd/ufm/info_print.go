@@ -127,12 +127,28 @@ func printLink(w io.Writer, c hardware.Ceilings) {
 	if c.SubmitWaitUs > 0 {
 		fmt.Fprintf(w, "  submit and wait %s µs, barrier %s µs, one more copy %s µs\n",
 			rate(c.SubmitWaitUs), rate(c.BarrierUs), rate(c.CopyLatencyUs))
+		printHostCosts(w, c)
 		fmt.Fprintf(w, "  host memory is allocated in %s s a GiB\n", rate(c.AllocateSPerGiB))
 		fmt.Fprintf(w, "  upload from anonymous memory: %s\n", importOf(c.ImportAnonymous))
 		fmt.Fprintf(w, "  upload from a mapped file: %s\n", importOf(c.ImportFile))
 	}
 	if c.OverAllocation != "" {
 		fmt.Fprintf(w, "  an allocation of more device memory than there is %s\n", c.OverAllocation)
+	}
+}
+
+// printHostCosts prints what recording takes the host, where that was measured.
+func printHostCosts(w io.Writer, c hardware.Ceilings) {
+	h := c.Host
+	if h == nil {
+		return
+	}
+	fmt.Fprintf(w, "  the host's turn for a layer that pages %s µs, with all resident %s; one more "+
+		"upload %s µs, expert of an upload %s, compute %s\n",
+		rate(h.LayerUs), rate(h.ResidentUs), rate(h.UploadUs), rate(h.CopyUs), rate(h.ComputeUs))
+	if c.CopyWaitUs > 0 {
+		fmt.Fprintf(w, "  a copy begins %s µs after the compute that it waits for\n",
+			rate(c.CopyWaitUs))
 	}
 }
 

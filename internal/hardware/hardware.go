@@ -25,6 +25,10 @@ type Ceilings struct {
 	CopyLatencyUs float64    `json:"copy_latency_us,omitempty"` // of one more copy in a batch
 	SubmitWaitUs  float64    `json:"submit_wait_us,omitempty"`  // an empty submission, to its known end
 	BarrierUs     float64    `json:"barrier_us,omitempty"`      // between two dispatches
+	// CopyWaitUs is from the end of the compute that frees a slot to the beginning of the copy
+	// into it, which waits on another queue. 0: not measured, or they share a queue.
+	CopyWaitUs float64    `json:"copy_wait_us,omitempty"`
+	Host       *HostCosts `json:"host,omitempty"`
 
 	// AllocateSPerGiB is what the driver takes to allocate host memory that copy engines read.
 	AllocateSPerGiB float64 `json:"allocate_s_per_gib,omitempty"`
@@ -57,6 +61,22 @@ type LinkRate struct {
 	DownOneQueueGBs     float64 `json:"down_one_queue_gb_s,omitempty"`
 	DownBusyGBs         float64 `json:"down_busy_gb_s,omitempty"`
 	DownOneQueueBusyGBs float64 `json:"down_one_queue_busy_gb_s,omitempty"`
+}
+
+// HostCosts are what the host takes for the layers of a step, in microseconds.
+type HostCosts struct {
+	// LayerUs is the whole turn for a layer of a step that pages, with nothing missing: from
+	// the device's end of what went before, through the wait, the pager's decision and the
+	// recording, to the device's next beginning. 0: not known.
+	LayerUs float64 `json:"layer_us"`
+	// ResidentUs is recording a layer of a step with the whole bank resident, and telling the
+	// pager afterwards.
+	ResidentUs float64 `json:"resident_us"`
+	// Recording one more upload of a group, with one expert, and submitting it with the
+	// others; one more expert of an upload; and likewise one more compute.
+	UploadUs  float64 `json:"upload_us"`
+	CopyUs    float64 `json:"copy_us"`
+	ComputeUs float64 `json:"compute_us"`
 }
 
 // MatrixTFlops is the faster rate of the matrix units with 16-bit operands, 0 where none is

@@ -17,10 +17,15 @@ func (b *backend) Measure(ctx context.Context) (hardware.Ceilings, error) {
 	return b.measure(ctx, newProbe(b, false), (*probe).short)
 }
 
-// MeasureAll also measures the link by size of copy, what single operations cost, and what
-// the driver does with imported memory and with allocations that do not fit.
+// MeasureAll also measures the link by size of copy, what single operations cost the device
+// and the host, and what the driver does with imported memory and with allocations that do not
+// fit.
 func (b *backend) MeasureAll(ctx context.Context) (hardware.Ceilings, error) {
-	return b.measure(ctx, newProbe(b, true), (*probe).long)
+	c, err := b.measure(ctx, newProbe(b, true), (*probe).long)
+	if err == nil { // the probe has given its memory back
+		err = b.hostCosts(ctx, &c)
+	}
+	return c, memoryError(err)
 }
 
 func (b *backend) measure(

@@ -112,6 +112,13 @@ func TestMeasureAll(t *testing.T) {
 			t.Errorf("%s: got %g", name, v)
 		}
 	}
+	if h := c.Host; h == nil || min(h.LayerUs, h.ResidentUs, h.UploadUs, h.ComputeUs) <= 0 ||
+		max(h.LayerUs, h.ResidentUs, h.UploadUs, h.ComputeUs, h.CopyUs) > 1e5 {
+		t.Errorf("host: got %+v", h)
+	}
+	if one := b.device.SingleQueue(); one != (c.CopyWaitUs == 0) || c.CopyWaitUs > 1e5 {
+		t.Errorf("a copy waits %g µs for its compute, on a single queue: %v", c.CopyWaitUs, one)
+	}
 	for name, i := range map[string]hardware.Import{
 		"anonymous": c.ImportAnonymous, "file": c.ImportFile,
 	} {
@@ -121,6 +128,34 @@ func TestMeasureAll(t *testing.T) {
 	}
 	if c.OverAllocation != "" {
 		t.Errorf("got %q, but a limit hides what the driver does", c.OverAllocation)
+	}
+}
+
+// TestHostTimer: a group of misses is cut into the uploads and computes that are divided by.
+func TestHostTimer(t *testing.T) {
+	h, err := open(t, Options{}).newHostTimer(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := h.close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	for _, c := range []struct{ misses, bundle, uploads int }{{8, 1, 8}, {64, 1, 64}, {64, 8, 8}} {
+		plan := h.plan(c.misses, c.bundle)
+		uploads, computes := 0, 0
+		for _, o := range h.schedule.group(plan) {
+			if o.upload {
+				uploads++
+			} else {
+				computes++
+			}
+		}
+		if uploads != c.uploads || computes != c.uploads {
+			t.Errorf("%d misses in bundles of %d: got %d uploads and %d computes, want %d of each",
+				c.misses, c.bundle, uploads, computes, c.uploads)
+		}
 	}
 }
 

@@ -12,13 +12,19 @@ import (
 )
 
 // The simulator's clock follows this scheduler: a plain walk over the scheduler's ops,
-// with the times that the clock gives to each, ends at the same time. Neither knows that the
-// second upload of a group waits for half of the first.
+// with the times that the clock gives to each, ends at the same time: of a host whose work
+// counts and of one that takes no time to record. Neither knows that the second upload of a
+// group waits for half of the first.
 func TestSimulatorFollowsSchedule(t *testing.T) {
 	device := hardware.Ceilings{
 		Device: "test", ReadGBs: 900, LinkGBs: 20, F32TFlops: 1000, SubmitWaitUs: 30, BarrierUs: 3,
 	}
 	for seed := range uint64(60) {
+		device.Host, device.CopyWaitUs = nil, 0
+		if seed%2 == 1 {
+			device.CopyWaitUs = 12
+			device.Host = &hardware.HostCosts{LayerUs: 50, UploadUs: 7, CopyUs: 2, ComputeUs: 11}
+		}
 		rng := rand.New(rand.NewPCG(seed, 0))
 		shape := pager.Shape{Layers: 1 + rng.IntN(4), Experts: 2 + rng.IntN(40), TopK: 1}
 		slots := 1 + rng.IntN(shape.Universe())
@@ -66,9 +72,13 @@ func walk(
 	if err != nil {
 		t.Fatal(err)
 	}
-	const copyWait = 100e3
 	s := newScheduler(slots, maxTransfers, size)
 	turn, barrier := 1e3*d.SubmitWaitUs, 1e3*d.BarrierUs
+	paged, copyWait, host := turn, 100e3, hardware.HostCosts{}
+	if d.Host != nil {
+		host = *d.Host
+		paged, copyWait = 1e3*(host.LayerUs-host.ComputeUs), 1e3*d.CopyWaitUs
+	}
 	compute, upload := map[uint64]float64{0: 0}, map[uint64]float64{0: 0} // ends, by value
 	var now, free, link float64
 	var queue [maxTransfers]float64
@@ -79,15 +89,30 @@ func walk(
 				now = max(now, free) + turn
 			}
 			if resident = p.Full(); !resident {
-				now = max(now, free) + turn
+				now = max(now, free) + paged
 			}
 		}
-		free = max(free, now)
 		plan, err := p.Request(g)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, o := range s.group(plan) {
+		ops := s.group(plan)
+		sent := now
+		if !resident {
+			for _, o := range ops {
+				if o.upload {
+					sent += 1e3 * (host.UploadUs + float64(o.last-o.first-1)*host.CopyUs)
+				}
+			}
+			now = sent
+			for _, o := range ops {
+				if !o.upload {
+					now += 1e3 * host.ComputeUs
+				}
+			}
+		}
+		free = max(free, now)
+		for _, o := range ops {
 			n := float64(o.last - o.first)
 			start := 0.0
 			for _, v := range o.afterWrite {
@@ -98,13 +123,13 @@ func walk(
 				compute[o.signal] = free
 				continue
 			}
-			start = max(start, now, queue[o.queue], compute[o.afterRead])
+			start = max(start, sent, queue[o.queue], compute[o.afterRead])
 			end := max(start+copyWait, link) + n*float64(size)/d.LinkGBs
 			link, queue[o.queue], upload[o.signal] = end, end, end
 		}
 		free += 7 * barrier
 		if !resident {
-			now = max(now, free) + turn
+			now = max(now, free) + paged
 		}
 	}
 	if resident {
