@@ -101,9 +101,12 @@ func BenchmarkExperts(b *testing.B) {
 				b.Run(name, func(b *testing.B) {
 					s := benchShape(be, form, dtype)
 					x := newBench(b, be, s, rows*s.Experts, evenly(s, rows))
+					step := &moe.Batch{Tokens: rows * s.Experts}
 					var seconds float64
 					for b.Loop() {
-						seconds = x.seconds(b, func(c *vk.Commands) { x.recordExperts(c, x.plan.Accesses) })
+						seconds = x.seconds(b, func(c *vk.Commands) {
+							x.recordExperts(c, step, 0, x.plan.Accesses)
+						})
 					}
 					b.ReportMetric(float64(s.BankBytes())/seconds/1e9, "weight-GB/s")
 					b.ReportMetric(float64(s.ExpertFlops())*float64(rows*s.Experts)/seconds/1e12, "TFLOP/s")

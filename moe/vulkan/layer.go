@@ -262,11 +262,7 @@ func (r *runner) recordOp(o op, p pager.Plan, b *moe.Batch, l int, last bool) er
 	if err != nil {
 		return err
 	}
-	if r.one {
-		r.recordOne(c, b, l, accesses)
-	} else {
-		r.recordExperts(c, accesses)
-	}
+	r.recordExperts(c, b, l, accesses)
 	if last {
 		r.recordTail(c, b, l)
 	}
@@ -286,9 +282,12 @@ func (r *runner) transferPoints(values transfers) []vk.Point {
 
 // recordExperts records both products of some experts: one dispatch for each product and
 // class of rows, over a flat list of tiles.
-func (r *runner) recordExperts(c *vk.Commands, accesses []pager.Access) {
+func (r *runner) recordExperts(c *vk.Commands, b *moe.Batch, l int, accesses []pager.Access) {
+	if r.one {
+		r.recordOne(c, b, l, accesses)
+		return
+	}
 	k, m := r.kernels, r.memory
-	l := r.cfg.Shape.Paging().Layer(accesses[0].Expert)
 	counts, layer := r.counts(l), l*r.cfg.Shape.Experts
 	quadOf := r.quadOf(counts)
 	first := make([]int, len(k.tiles)+1)

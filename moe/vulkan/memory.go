@@ -38,15 +38,9 @@ type memory struct {
 	dispatches   *vk.Buffer // (products, tilings) of three words
 
 	// Of a single token: see token.comp.
-	ops        *vk.Buffer // the list
-	meeting    *vk.Buffer // of its workgroups
-	counter    *vk.Buffer // groups of a route that are done, zero between dispatches
-	oneX       *vk.Buffer // (in)
-	oneLogits  *vk.Buffer // (2, experts)
-	oneWeights *vk.Buffer // (top_k): of the experts, ascending
-	oneTiles   *vk.Buffer // (top_k)
-	oneHidden  *vk.Buffer // (top_k, matrices, parts, hidden)
-	oneY       *vk.Buffer // (top_k, parts, in)
+	ops   *vk.Buffer // Meeting, the counter of route groups that are done, the list
+	one   *vk.Buffer // its activations, at these offsets
+	oneAt [oneParts + 1]int64
 
 	// On the host, for the device to read or write.
 	staged  *vk.Buffer // as input
@@ -76,8 +70,7 @@ func newMemory(d *vk.Device, cfg moe.RunConfig, layers int, parts bool) (*memory
 		return nil, errors.Join(m.err, m.Close())
 	}
 	clear(m.staged.Words()) // the padding of rows stays zero
-	clear(m.counter.Words())
-	clear(m.meeting.Words())
+	clear(m.ops.Words())
 	return m, nil
 }
 
@@ -116,20 +109,42 @@ func (m *memory) take(cfg moe.RunConfig, layers int) {
 	}
 }
 
+// The activations of a single token.
+const (
+	oneX       = iota // (in)
+	oneLogits         // (2, experts)
+	oneWeights        // (top_k): of the experts, ascending
+	oneTiles          // (top_k)
+	oneHidden         // (top_k, matrices, parts, hidden)
+	oneY              // (top_k, parts, in)
+	oneParts
+)
+
+// What stands where in memory.ops.
+const (
+	counterAt = meetingBytes
+	listAt    = 64
+)
+
 // takeToken takes what a single token needs.
 func (m *memory) takeToken(s moe.Shape, in int64) {
+	const align = 256
 	up, down := m.tuning.expertCuts(s)
 	topK := int64(s.TopK)
-	m.ops = m.new(vk.DeviceMapped, opBytes*int64(2+textOps*s.Layers))
-	m.meeting = m.new(vk.DeviceMapped, meetingBytes)
-	m.counter = m.new(vk.DeviceMapped, 4)
-	m.oneX = m.new(vk.DeviceLocal, 4*in)
-	m.oneLogits = m.new(vk.DeviceLocal, 8*int64(s.Experts))
-	m.oneWeights = m.new(vk.DeviceLocal, 4*topK)
-	m.oneTiles = m.new(vk.DeviceLocal, tileBytes*topK)
-	m.oneHidden = m.new(vk.DeviceLocal, 4*topK*up.values())
-	m.oneY = m.new(vk.DeviceLocal, 4*topK*down.values())
+	for i, size := range [oneParts]int64{
+		4 * in, 8 * int64(s.Experts), 4 * topK, tileBytes * topK, 4 * topK * up.values(), 4 * topK * down.values(),
+	} {
+		m.oneAt[i+1] = m.oneAt[i] + (size+align-1)/align*align
+	}
+	m.one = m.new(vk.DeviceLocal, m.oneAt[oneParts])
+	m.ops = m.new(vk.DeviceMapped, listAt+opBytes*int64(2+textOps*s.Layers))
 }
+
+// address is that of an activation of a single token.
+func (m *memory) address(part int) uint64 { return m.one.Address() + uint64(m.oneAt[part]) }
+
+// meeting is struct Meeting of token.comp.
+func (m *memory) meeting() []uint32 { return m.ops.Words()[:meetingBytes/4] }
 
 // rowBytes is the size of the rows of so many quads, as a product reads them. A tile of
 // matrix.comp reads whole matrices of rows, past its own and past the last.

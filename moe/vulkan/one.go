@@ -43,7 +43,7 @@ func (r *runner) addAlone(l int) {
 	down := r.addExperts()
 	r.token.add(kindCombine, 1, opCombine{
 		Kind: kindCombine, Groups: 1,
-		Y: m.oneY.Address(), Base: base, Next: m.x.Address(),
+		Y: m.address(oneY), Base: base, Next: m.x.Address(),
 		Moe: m.moe.Address(), Parts: uint32(down.parts), DModel: uint32(s.DModel),
 	})
 }
@@ -56,8 +56,8 @@ func (r *runner) opRoute(l int) opRoute {
 		Kind: kindRoute, Groups: uint32(over(s.Experts, routeEach)),
 		Gate:  m.gates.Address() + 4*experts*uint64(r.layout.In),
 		Given: m.routing.Address() + uint64(4*l*s.TopK), Slots: m.slots.Address() + 8*experts,
-		X: m.oneX.Address(), Logits: m.oneLogits.Address(), Counter: m.counter.Address(),
-		Weights: m.oneWeights.Address(), Tiles: m.oneTiles.Address(),
+		X: m.address(oneX), Logits: m.address(oneLogits), Counter: m.ops.Address() + counterAt,
+		Weights: m.address(oneWeights), Tiles: m.address(oneTiles),
 		Counts: m.counts.Address() + 4*experts, DModel: uint32(s.DModel),
 	}
 	if s.NormTopK {
@@ -72,16 +72,16 @@ func (r *runner) addExperts() pieces {
 	upCut, downCut := t.expertCuts(s)
 	up := t.opProduct(upCut, s.DType)
 	up.Weight, up.Gate = uint64(r.layout.Up), uint64(r.layout.Gate)
-	up.X, up.Dst, up.Tiles = m.oneX.Address(), m.oneHidden.Address(), m.oneTiles.Address()
-	up.Route = m.ops.Address() + uint64((len(t.kinds)-1)*opBytes) // the op before
+	up.X, up.Dst, up.Tiles = m.address(oneX), m.address(oneHidden), m.address(oneTiles)
+	up.Route = m.ops.Address() + listAt + uint64((len(t.kinds)-1)*opBytes) // the op before
 	t.add(kindProduct, up.Groups, up)
 	down := t.opProduct(downCut, s.DType)
 	down.Weight, down.XParts, down.Source = uint64(r.layout.Down), uint32(upCut.parts), sourceGELU
 	if s.Form == moe.SwiGLU {
 		down.Source = sourceSwiGLU
 	}
-	down.X, down.Dst, down.Tiles = m.oneHidden.Address(), m.oneY.Address(), m.oneTiles.Address()
-	down.Weights = m.oneWeights.Address()
+	down.X, down.Dst, down.Tiles = m.address(oneHidden), m.address(oneY), m.address(oneTiles)
+	down.Weights = m.address(oneWeights)
 	t.add(kindProduct, down.Groups, down)
 	return downCut
 }
@@ -131,7 +131,11 @@ func (r *runner) recordRoute(c *vk.Commands, b *moe.Batch, l int) {
 		r.recordInput(c, b, l)
 	}
 	first, last := r.routerOps(l)
-	r.token.record(c, first, last, r.push(b))
+	p := r.push(b)
+	if b.Capture != nil {
+		p.Flags &^= flagPlanned // the choice is copied before the experts would make it
+	}
+	r.token.record(c, first, last, p)
 	c.Barrier() // the host, or a copy, reads the choice
 	r.captureChoice(c, b, l)
 }

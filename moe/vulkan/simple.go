@@ -47,7 +47,7 @@ func (r *runner) runNaive(ctx context.Context, b *moe.Batch, l int, p pager.Plan
 		if err != nil {
 			return 0, err
 		}
-		r.recordExperts(c, p.Accesses[i:i+1])
+		r.recordExperts(c, b, l, p.Accesses[i:i+1])
 		c.Barrier()
 		v := r.schedule.next()
 		if err := r.compute.end(c, v); err != nil {

@@ -72,7 +72,7 @@ func (x *text) stream(c pieces, l int) opProduct {
 	p.Squares = m.squares.Address()
 	if l > 0 {
 		_, down := x.token.expertCuts(s.shape)
-		p.X = experts.oneY.Address()
+		p.X = experts.address(oneY)
 		p.XParts, p.Rows = uint32(down.parts), uint32(s.TopK)
 	}
 	return p

@@ -181,7 +181,7 @@ func TestTokenApart(t *testing.T) {
 	r := newText(t, b, m, bank, moe.TextConfig{
 		Run: moe.RunConfig{Mode: moe.Baseline, MaxTokens: 8}, Context: 8}).(*textRunner)
 	r.token.together = 1
-	r.memory.meeting.Words()[2] = 1
+	r.memory.meeting()[2] = 1
 	if _, err := r.Forward(t.Context(), capture(m, []int32{1})); !errors.Is(err, errApart) {
 		t.Errorf("got %v, want %v", err, errApart)
 	}

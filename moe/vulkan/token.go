@@ -160,13 +160,14 @@ func (t *token) add(kind, groups uint32, op any) {
 	if t.buf, err = binary.Append(t.buf[:0], binary.LittleEndian, op); err != nil {
 		panic(err) // a struct of this file
 	}
-	copy(t.memory.ops.Bytes()[len(t.kinds)*opBytes:], t.buf)
+	copy(t.memory.ops.Bytes()[listAt+len(t.kinds)*opBytes:], t.buf)
 	t.kinds, t.groups = append(t.kinds, kind), append(t.groups, int(groups))
 }
 
 // record records ops first to last; push says the rest.
 func (t *token) record(c *vk.Commands, first, last int, push pushToken) {
-	push.Ops, push.Meeting = t.memory.ops.Address(), t.memory.meeting.Address()
+	push.Meeting = t.memory.ops.Address()
+	push.Ops = push.Meeting + listAt
 	if t.together > 0 {
 		push.First, push.Last, push.Patience = uint32(first), uint32(last), patience
 		c.Dispatch(t.pipeline, pushBytes(push), t.together, 1, 1)
@@ -211,7 +212,7 @@ var errApart = errors.New("vulkan: the device has stopped to run workgroups side
 
 // check tells whether all workgroups have met.
 func (t *token) check() error {
-	if t.together > 0 && t.memory.meeting.Words()[2] != 0 {
+	if t.together > 0 && t.memory.meeting()[2] != 0 {
 		return errApart
 	}
 	return nil
@@ -221,11 +222,11 @@ func (t *token) check() error {
 // them meet; run runs commands to their end.
 func (t *token) try(run func(func(*vk.Commands)) error) (int, error) {
 	meet := func(n int) (bool, error) {
-		meeting := t.memory.meeting.Words()
+		meeting := t.memory.meeting()
 		clear(meeting)
 		err := run(func(c *vk.Commands) {
 			c.Dispatch(t.pipeline, pushBytes(pushToken{
-				Meeting: t.memory.meeting.Address(), Patience: tryPatience,
+				Meeting: t.memory.ops.Address(), Patience: tryPatience,
 			}), n, 1, 1)
 			c.Barrier()
 		})

@@ -201,6 +201,36 @@ func TestSameBits(t *testing.T) {
 	}
 }
 
+// TestSameBitsOfOneToken does so for steps of one token, which has kernels of its own, with its
+// ops in dispatches of their own and in one.
+func TestSameBitsOfOneToken(t *testing.T) {
+	shape := moe.Shape{Layers: 3, Experts: 8, DModel: 40, DHidden: 56, TopK: 3, Form: moe.SwiGLU, DType: moe.BF16}
+	const steps = 4
+	b := open(t, Options{})
+	together := 0 // as many as there are
+	if b.device.Info().Kind == cpuKind {
+		together = 1
+	}
+	g := newRig(t, b, shape, 1)
+	b.together = apart
+	want := g.run(t, moe.RunConfig{Mode: moe.Baseline}, steps)
+	verify(t, g, want)
+	for _, n := range []int{apart, together} {
+		b.together = n
+		for _, cfg := range []moe.RunConfig{
+			{Mode: moe.Baseline},
+			{Mode: moe.UFM, Slots: 1, Poison: true},
+			{Mode: moe.UFM, Slots: 9, Poison: true},
+			{Mode: moe.UFM, Slots: 24, Poison: true},
+			{Mode: moe.Published, Slots: 9, Poison: true},
+			{Mode: moe.Naive},
+		} {
+			same(t, fmt.Sprintf("%v, %d slots, %d workgroups", cfg.Mode, cfg.Slots, n),
+				g.run(t, cfg, steps), want)
+		}
+	}
+}
+
 func same(t *testing.T, name string, got, want *moe.Batch) {
 	t.Helper()
 	if !slices.Equal(got.Capture.Experts, want.Capture.Experts) {
