@@ -131,7 +131,7 @@ type kernels struct {
 	gateTokens                         int          // of a workgroup of gate
 	gates                              *vk.Pipeline // for many tokens, or nil
 	up, down                           product
-	token                              *vk.Pipeline // for a single token
+	token                              *vk.Pipeline // for a single token, or nil so far
 	together                           int          // its workgroups that run side by side
 	all                                []*vk.Pipeline
 }
@@ -173,7 +173,6 @@ func newKernels(d *vk.Device, p profile, s moe.Shape, maxTokens int) (*kernels, 
 	k.down = product{inputs: l.Hidden, outputs: l.In, weight: l.Down}
 	b.product(&k.up, "up_"+s.Form.String()+"_"+s.DType.String(), s, maxTokens)
 	b.product(&k.down, "down_"+s.DType.String(), s, maxTokens)
-	k.token = b.token("token_layer", s, 4, 1, mostInputs)
 	if b.err != nil {
 		return nil, errors.Join(b.err, k.Close())
 	}

@@ -18,9 +18,7 @@ const layerOps = 4
 
 // newToken makes the ops of layers alone; those of a text are its own.
 func (r *runner) newToken() {
-	r.token = &token{
-		tuning: newTuning(r.device.Info()), pipeline: r.kernels.token, memory: r.memory,
-	}
+	r.token = &token{tuning: newTuning(r.device.Info()), memory: r.memory}
 	if r.text != nil {
 		return
 	}

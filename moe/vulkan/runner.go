@@ -99,10 +99,27 @@ func (r *runner) open(b *backend) (err error) {
 	r.schedule = newScheduler(slots, len(r.transfers), each)
 	r.writePlan()
 	r.newToken()
-	if r.text != nil {
-		return nil // it adds the ops, for a kernel of its own
+	if r.text != nil || r.cfg.MaxTokens > 1 {
+		return nil
 	}
-	return r.meet(r.kernels)
+	return r.readyToken()
+}
+
+// readyToken compiles the kernel for a single token of layers alone, unless it is there. Runners
+// of more tokens may never need it, and it takes a CPU driver seconds.
+func (r *runner) readyToken() error {
+	k := r.kernels
+	if r.token.pipeline != nil {
+		return nil
+	}
+	if k.token == nil {
+		b := builder{device: r.device, kernels: k}
+		if k.token = b.token("token_layer", r.cfg.Shape, 4, 1, mostInputs); b.err != nil {
+			return b.err
+		}
+	}
+	r.token.pipeline = k.token
+	return r.meet(k)
 }
 
 // meet finds out how many workgroups of a token's kernel run side by side, once for the

@@ -33,6 +33,11 @@ func (r *runner) step(ctx context.Context, b *moe.Batch) error {
 	start := time.Now()
 	r.times, r.one = moe.StepTimes{Timed: true}, b.Tokens == 1
 	submits, waits := r.submits(), r.waits
+	if r.one {
+		if err := r.readyToken(); err != nil {
+			return err
+		}
+	}
 	if err := r.fillInputs(b); err != nil {
 		return err
 	}
