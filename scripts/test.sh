@@ -25,7 +25,7 @@ step go test -timeout 5m ./cmd/ufm -run 'TestScripts/info_measure'
 # The Vulkan suite once more under each kind of validation.
 if sh scripts/driver.sh --has-validation; then
 	for kind in core sync gpu; do
-		step env UFM_VALIDATION=$kind go test -timeout 10m ./vk/... ./moe/vulkan/...
+		step env UFM_VALIDATION=$kind go test -timeout 20m ./vk/... ./moe/vulkan/...
 	done
 elif [ "${UFM_VULKAN:-}" = required ]; then
 	echo 'the Vulkan validation layer is missing' >&2

@@ -8,7 +8,7 @@
 //     values: a thread 4 dimensions of every GROUPS-th position, all rows
 //
 // Running maximum and sum of each row make the softmax stable: what was added up before a
-// larger score came is scaled down. Where one token has a long past, gl_NumWorkGroups.z
+// larger score came is scaled down. Where few tokens have a long past, gl_NumWorkGroups.z
 // splits share it and merge.comp puts their results together.
 #extension GL_GOOGLE_include_directive : require
 #include "common.glsl"

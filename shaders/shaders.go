@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -125,7 +126,7 @@ type Manifest struct {
 
 // Entry is one module of the manifest. Hashes are SHA-256 in hexadecimal.
 type Entry struct {
-	Source   string   `json:"source"` // of the source followed by the files that it may include
+	Source   string   `json:"source"` // of the source followed by the files that it includes
 	Defines  []string `json:"defines,omitempty"`
 	Flags    []string `json:"flags"`
 	Compiler string   `json:"compiler"` // first line of its version
@@ -145,15 +146,24 @@ func ReadManifest() (Manifest, error) {
 	return m, nil
 }
 
-// SourceHash hashes what a variant is compiled from, out of fsys.
+// include finds the files that a source includes.
+var include = regexp.MustCompile(`(?m)^#include "(.+)"`)
+
+// SourceHash hashes what a variant is compiled from, out of fsys: its source and, in the order
+// of their first mention, all files that are included.
 func SourceHash(fsys fs.FS, v Variant) (string, error) {
 	h := sha256.New()
-	for _, name := range []string{v.Source, "common.glsl", "parts.glsl", "sum.glsl"} {
-		data, err := fs.ReadFile(fsys, name)
+	for names, i := []string{v.Source}, 0; i < len(names); i++ {
+		data, err := fs.ReadFile(fsys, names[i])
 		if err != nil {
 			return "", fmt.Errorf("shaders: %w", err)
 		}
 		h.Write(data)
+		for _, m := range include.FindAllSubmatch(data, -1) {
+			if name := string(m[1]); !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
 }

@@ -20,6 +20,7 @@
 //
 // Built with TEXT for whole models, else for layers alone, which have no attention.
 #extension GL_GOOGLE_include_directive : require
+#extension GL_KHR_memory_scope_semantics : require
 #extension GL_KHR_shader_subgroup_arithmetic : require
 #include "common.glsl"
 
@@ -56,12 +57,15 @@ layout(buffer_reference, scalar, buffer_reference_align = 16) coherent buffer Ti
 layout(buffer_reference, std430, buffer_reference_align = 4) coherent volatile buffer Meeting {
     uint arrived; // workgroups, at all waits of this dispatch together
     uint left;    // workgroups that have ended
-    uint failed;  // a wait lasted too long
+};
+layout(buffer_reference, std430, buffer_reference_align = 4) coherent volatile buffer Failed {
+    uint v; // a wait lasted too long; the host's memory, which nobody looks at but then
 };
 
 layout(push_constant, scalar) uniform Push {
     uint64_t ops;      // OP_BYTES each
     uint64_t meeting;
+    uint64_t failed;
     uint64_t tiles;    // of the experts' products, or 0: those that the router planned
     uint rows;         // tiles there are
     uint first, last;  // ops to work through
@@ -70,7 +74,8 @@ layout(push_constant, scalar) uniform Push {
     uint patience;     // rounds of a wait
 } pc;
 
-const uint GIVEN = 1, PLANNED = 2, PREDICT = 4, CHAINED = 8, KEPT = 16; // pc.flags
+// pc.flags. DEFERRED leaves the choice to the experts' first product.
+const uint GIVEN = 1, PLANNED = 2, PREDICT = 4, CHAINED = 8, KEPT = 16, DEFERRED = 32;
 
 bool flag(uint f) { return (pc.flags & f) != 0; }
 
@@ -82,6 +87,12 @@ layout(buffer_reference, scalar, buffer_reference_align = 8) readonly restrict b
 const uint PRODUCT = 0, ROUTE = 1, COMBINE = 2, EMBED = 3, ATTEND = 4;
 
 const uint MAX_PARTS = 8; // of a product that others add up
+
+// release is a barrier after which one thread's fence covers what all have written.
+void release() {
+    controlBarrier(gl_ScopeWorkgroup, gl_ScopeWorkgroup,
+                   gl_StorageSemanticsBuffer | gl_StorageSemanticsShared, gl_SemanticsAcquireRelease);
+}
 
 // parted adds up the parts of element i, which are stride apart, four loads at a time.
 vec4 parted(uint64_t x, uint parts, uint stride, uint i) {
@@ -97,6 +108,7 @@ vec4 parted(uint64_t x, uint parts, uint stride, uint i) {
 
 const uint POOL = MOST4 + THREADS > 2 * THREADS ? MOST4 + THREADS : 2 * THREADS;
 shared vec4 pool[POOL]; // what an op needs: inputs and sums of a product, attention's scores
+const uint LOST = 0x80000000u; // of Meeting.arrived, after a wait that lasted too long
 shared uint kind;       // of the op under way
 shared bool met;        // in time
 #include "sum.glsl"
@@ -121,18 +133,20 @@ void fetch(uint i) {
 }
 
 // meet waits until all workgroups have come so far, for the n-th time. False if some do not.
-// One thread's fence covers what the others wrote before the barrier. Another fetches what
-// comes next.
+// Another thread fetches what comes next.
 bool meet(uint n, uint next) {
     Meeting m = Meeting(pc.meeting);
-    barrier();
+    release();
     if (gl_LocalInvocationID.x == 0) {
         memoryBarrierBuffer();
-        atomicAdd(m.arrived, 1);
-        uint round = 0;
-        while (m.arrived < n * gl_NumWorkGroups.x && round < pc.patience) round++;
-        if (round == pc.patience) m.failed = 1;
-        met = round < pc.patience;
+        const uint all = n * gl_NumWorkGroups.x;
+        uint there = atomicAdd(m.arrived, 1) + 1;
+        for (uint round = 0; there < all && round < pc.patience; round++) there = m.arrived;
+        if (there < all) {
+            m.arrived = LOST; // for the others, and for dispatches to come
+            Failed(pc.failed).v = 1;
+        }
+        met = there >= all && there < LOST;
         memoryBarrierBuffer();
     }
     if (gl_LocalInvocationID.x == THREADS - 1 && next < pc.last) fetch(next);

@@ -11,7 +11,7 @@
 // scaled down.
 //
 // Each item makes the queries that it needs, and the newest key and value. The last split's
-// writes those to the cache, where this token's items never read them.
+// writes those to the cache; what other items read there meanwhile they do not use.
 
 const uint SHARE = 16;
 const uint BLOCK = THREADS / SHARE;
@@ -312,7 +312,7 @@ void attendSplit(uint group, uint split, uint splits, uint span) {
         if (d == 0) Vec2Shared(attention.state).v[to] = vec2(highest[h], total[h]);
     }
     if (splits == 1) return;
-    barrier();
+    release();
     if (tid == 0) {
         memoryBarrierBuffer();
         UintShared done = UintShared(attention.counters);

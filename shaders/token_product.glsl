@@ -197,7 +197,7 @@ void start(Item i, out uvec4 ahead[LOADS]) {
 // chose, which every workgroup finds out for itself, or those of a list.
 void findExperts() {
     const uint tid = gl_LocalInvocationID.x;
-    if (flag(PLANNED) && op.route != 0ul) {
+    if (flag(DEFERRED) && op.route != 0ul) {
         decide(gl_WorkGroupID.x == 0);
         for (uint k = tid; k < TOP_K; k += THREADS) {
             const uint n = rowOf(chosen[k]);

@@ -3,7 +3,7 @@
 //   every group: h + parts of attention, norm, EACH logits ──┐ an atomic counts them
 //   the last of them: top-k of all logits, weights          ◄┘
 //
-// Where the experts follow at once, PLANNED, every workgroup of theirs finds the top-k itself.
+// Where the experts follow at once, DEFERRED, every workgroup of theirs finds the top-k itself.
 //
 // With a prediction there are two planes of logits: the gate is followed in memory by the next
 // layer's, and of the second choice only the ids are kept.
@@ -187,8 +187,8 @@ void route() {
         logits(group);
         done++;
     }
-    if (done == 0 || flag(PLANNED)) return; // else the experts' first product decides
-    barrier();
+    if (done == 0 || flag(DEFERRED)) return;
+    release();
     if (tid == 0) {
         memoryBarrierBuffer();
         last = atomicAdd(UintShared(router.counter).v[0], done) + done == groups;
@@ -215,15 +215,17 @@ void combine(Combine c) {
     const uint tid = gl_LocalInvocationID.x;
     if (gl_WorkGroupID.x > 0) return;
     const bool chained = flag(CHAINED);
+    const uint parts = c.parts;
+    Vec4Shared y = Vec4Shared(c.y);
     vec4 v[PER];
     float squares = 0.0;
     [[unroll]] for (uint i = 0; i < PER; i++) {
         const uint d = i * THREADS + tid;
         v[i] = vec4(0.0);
         if (d < D4) {
-            for (uint n = 0; n < c.parts; n++)
+            for (uint n = 0; n < parts; n++)
                 [[unroll]] for (uint row = 0; row < TOP_K; row++)
-                    v[i] += Vec4Shared(c.y).v[(row * c.parts + n) * D4 + d];
+                    v[i] += y.v[(row * parts + n) * D4 + d];
             if (flag(KEPT)) Vec4Out(c.moe).v[d] = v[i];
             if (chained) v[i] += Vec4Shared(c.base).v[d];
             squares += dot(v[i], v[i]);

@@ -19,7 +19,7 @@ type backend struct {
 	texts    map[textKey]*textKernels
 	stuck    bool // the device outlasted a Close: it may still use everything
 
-	together   int   // of tests: workgroups of a token's kernel; apart: an op a dispatch
+	together   int   // of a token's workgroups, or apart, whatever was found out; 0: what was
 	hold       Hold  // see Options; never Best
 	anyHold    bool  // it was Best: what is not imported may be the driver's
 	pinLimit   int64 // likewise
@@ -127,7 +127,8 @@ func (b *backend) kernelsFor(cfg moe.RunConfig) (*kernels, error) {
 	if k := b.kernels[key]; k != nil {
 		return k, nil
 	}
-	k, err := newKernels(b.device, newProfile(b.device.Info(), b.matrices, s, cfg.Exact), s, cfg.MaxTokens)
+	p := newProfile(b.device.Info(), b.matrices, s, cfg.Exact)
+	k, err := newKernels(b.device, p, s, cfg.MaxTokens)
 	if err == nil {
 		b.kernels[key] = k
 	}

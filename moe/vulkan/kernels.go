@@ -45,7 +45,7 @@ type tiling struct {
 // never rounds activations.
 func newProfile(info vk.DeviceInfo, matrices bool, s moe.Shape, exact bool) profile {
 	switch {
-	case info.Kind == "CPU":
+	case info.Kind == cpuKind:
 		return profile{minTiles: 2, tiles: []tiling{
 			{from: 1, rows: 1, threads: 64, lanes: 32, staged: 256},
 			{from: 2, rows: 8, threads: 64, lanes: 32, staged: 256},
@@ -132,7 +132,7 @@ type kernels struct {
 	gates                              *vk.Pipeline // for many tokens, or nil
 	up, down                           product
 	token                              *vk.Pipeline // for a single token, or nil so far
-	together                           int          // its workgroups that run side by side
+	together                           int          // of its workgroups, or apart; 0: not known
 	all                                []*vk.Pipeline
 }
 
@@ -282,13 +282,8 @@ func (b *builder) product(p *product, name string, s moe.Shape, maxTokens int) {
 // token compiles the kernel for a single token. A workgroup of its attention takes so many
 // heads of dim values, and a part of its products most inputs.
 func (b *builder) token(name string, s moe.Shape, dim, heads, most int) *vk.Pipeline {
-	info := b.device.Info()
-	t := newTuning(info)
-	if need := t.shared(s, dim, heads, most); need > info.MaxSharedMemory && b.err == nil {
-		b.err = fmt.Errorf("vulkan: the kernel for a single token takes %d bytes of shared memory, "+
-			"and a workgroup of %s has %d", need, info.Name, info.MaxSharedMemory)
-	}
-	return b.pipeline(name, pushToken{}, uint32(t.threads), uint32(moe.NewLayout(s).In/4),
+	threads := newTuning(b.device.Info()).threads
+	return b.pipeline(name, pushToken{}, uint32(threads), uint32(moe.NewLayout(s).In/4),
 		uint32(s.Experts), uint32(s.TopK), uint32(dim), uint32(heads), uint32(most/4))
 }
 

@@ -38,9 +38,11 @@ type memory struct {
 	dispatches   *vk.Buffer // (products, tilings) of three words
 
 	// Of a single token: see token.comp.
-	ops   *vk.Buffer // Meeting, the counter of route groups that are done, the list
-	one   *vk.Buffer // its activations, at these offsets
-	oneAt [oneParts + 1]int64
+	ops     *vk.Buffer // the list
+	meeting *vk.Buffer // Meeting, and the counter of route groups that are done
+	lost    *vk.Buffer // Failed
+	one     *vk.Buffer // its activations, at these offsets
+	oneAt   [oneParts + 1]int64
 
 	// On the host, for the device to read or write.
 	staged  *vk.Buffer // as input
@@ -70,7 +72,7 @@ func newMemory(d *vk.Device, cfg moe.RunConfig, layers int, parts bool) (*memory
 		return nil, errors.Join(m.err, m.Close())
 	}
 	clear(m.staged.Words()) // the padding of rows stays zero
-	clear(m.ops.Words())
+	clear(m.lost.Words())
 	return m, nil
 }
 
@@ -120,11 +122,8 @@ const (
 	oneParts
 )
 
-// What stands where in memory.ops.
-const (
-	counterAt = meetingBytes
-	listAt    = 64
-)
+// counterAt is where the counter stands in memory.meeting.
+const counterAt = meetingBytes
 
 // takeToken takes what a single token needs.
 func (m *memory) takeToken(s moe.Shape, in int64) {
@@ -132,19 +131,26 @@ func (m *memory) takeToken(s moe.Shape, in int64) {
 	up, down := m.tuning.expertCuts(s)
 	topK := int64(s.TopK)
 	for i, size := range [oneParts]int64{
-		4 * in, 8 * int64(s.Experts), 4 * topK, tileBytes * topK, 4 * topK * up.values(), 4 * topK * down.values(),
+		oneX: 4 * in, oneLogits: 8 * int64(s.Experts), oneWeights: 4 * topK,
+		oneTiles: tileBytes * topK, oneHidden: 4 * topK * up.values(), oneY: 4 * topK * down.values(),
 	} {
 		m.oneAt[i+1] = m.oneAt[i] + (size+align-1)/align*align
 	}
 	m.one = m.new(vk.DeviceLocal, m.oneAt[oneParts])
-	m.ops = m.new(vk.DeviceMapped, listAt+opBytes*int64(2+textOps*s.Layers))
+	m.ops = m.new(vk.DeviceMapped, opBytes*int64(2+textOps*s.Layers))
+	m.meeting = m.new(vk.DeviceLocal, meetingBytes+4)
+	m.lost = m.new(vk.HostCached, 4)
+}
+
+// recordMeeting makes the meeting ready for its first dispatch.
+func (m *memory) recordMeeting(c *vk.Commands) {
+	c.Barrier()
+	c.Fill(m.meeting, 0, m.meeting.Size(), 0)
+	c.Barrier()
 }
 
 // address is that of an activation of a single token.
 func (m *memory) address(part int) uint64 { return m.one.Address() + uint64(m.oneAt[part]) }
-
-// meeting is struct Meeting of token.comp.
-func (m *memory) meeting() []uint32 { return m.ops.Words()[:meetingBytes/4] }
 
 // rowBytes is the size of the rows of so many quads, as a product reads them. A tile of
 // matrix.comp reads whole matrices of rows, past its own and past the last.

@@ -37,9 +37,9 @@ func (r *runner) addAlone(l int) {
 	route := r.opRoute(l)
 	route.Base, route.Alone = base, m.input.Address()+uint64(4*l*r.layout.In)
 	route.IDs, route.IDWeights = m.ids.Address(), m.weights.Address()
-	r.token.add(kindRoute, route.Groups, route)
+	r.token.add(kindRoute, route.Groups, false, route)
 	down := r.addExperts()
-	r.token.add(kindCombine, 1, opCombine{
+	r.token.add(kindCombine, 1, false, opCombine{
 		Kind: kindCombine, Groups: 1,
 		Y: m.address(oneY), Base: base, Next: m.x.Address(),
 		Moe: m.moe.Address(), Parts: uint32(down.parts), DModel: uint32(s.DModel),
@@ -54,7 +54,7 @@ func (r *runner) opRoute(l int) opRoute {
 		Kind: kindRoute, Groups: uint32(over(s.Experts, routeEach)),
 		Gate:  m.gates.Address() + 4*experts*uint64(r.layout.In),
 		Given: m.routing.Address() + uint64(4*l*s.TopK), Slots: m.slots.Address() + 8*experts,
-		X: m.address(oneX), Logits: m.address(oneLogits), Counter: m.ops.Address() + counterAt,
+		X: m.address(oneX), Logits: m.address(oneLogits), Counter: m.meeting.Address() + counterAt,
 		Weights: m.address(oneWeights), Tiles: m.address(oneTiles),
 		Counts: m.counts.Address() + 4*experts, DModel: uint32(s.DModel),
 	}
@@ -71,8 +71,8 @@ func (r *runner) addExperts() pieces {
 	up := t.opProduct(upCut, s.DType)
 	up.Weight, up.Gate = uint64(r.layout.Up), uint64(r.layout.Gate)
 	up.X, up.Dst, up.Tiles = m.address(oneX), m.address(oneHidden), m.address(oneTiles)
-	up.Route = m.ops.Address() + listAt + uint64((len(t.kinds)-1)*opBytes) // the op before
-	t.add(kindProduct, up.Groups, up)
+	up.Route = m.ops.Address() + uint64((len(t.kinds)-1)*opBytes) // the op before
+	t.add(kindProduct, up.Groups, true, up)
 	down := t.opProduct(downCut, s.DType)
 	down.Weight, down.XParts, down.Source = uint64(r.layout.Down), uint32(upCut.parts), sourceGELU
 	if s.Form == moe.SwiGLU {
@@ -80,7 +80,7 @@ func (r *runner) addExperts() pieces {
 	}
 	down.X, down.Dst, down.Tiles = m.address(oneHidden), m.address(oneY), m.address(oneTiles)
 	down.Weights = m.address(oneWeights)
-	t.add(kindProduct, down.Groups, down)
+	t.add(kindProduct, down.Groups, true, down)
 	return downCut
 }
 
@@ -109,16 +109,26 @@ func (r *runner) expertOps(l int) (first, last int) {
 // push is what the ops of a step have in common.
 func (r *runner) push(b *moe.Batch) pushToken {
 	p := pushToken{Rows: uint32(r.cfg.Shape.TopK)}
-	for f, on := range map[uint32]bool{
-		flagGiven: b.Routing != nil, flagPlanned: r.planned, flagChained: !b.PerLayer,
-		flagKept: b.Capture != nil, flagPredict: r.text != nil && r.text.predict,
-	} {
-		if on {
-			p.Flags |= f
-		}
+	if b.Routing != nil {
+		p.Flags |= flagGiven
 	}
-	if r.text != nil {
-		p.Position = uint32(r.text.position)
+	if r.planned {
+		p.Flags |= flagPlanned
+	}
+	if r.planned && b.Capture == nil && r.token.together > 0 { // else every item would choose
+		p.Flags |= flagDeferred
+	}
+	if !b.PerLayer {
+		p.Flags |= flagChained
+	}
+	if b.Capture != nil {
+		p.Flags |= flagKept
+	}
+	if x := r.text; x != nil {
+		p.Position = uint32(x.position)
+		if x.predict {
+			p.Flags |= flagPredict
+		}
 	}
 	return p
 }
@@ -129,11 +139,7 @@ func (r *runner) recordRoute(c *vk.Commands, b *moe.Batch, l int) {
 		r.recordInput(c, b, l)
 	}
 	first, last := r.routerOps(l)
-	p := r.push(b)
-	if b.Capture != nil {
-		p.Flags &^= flagPlanned // the choice is copied before the experts would make it
-	}
-	r.token.record(c, first, last, p)
+	r.token.record(c, first, last, r.push(b))
 	c.Barrier() // the host, or a copy, reads the choice
 	r.captureChoice(c, b, l)
 }

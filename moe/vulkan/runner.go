@@ -108,13 +108,13 @@ func (r *runner) open(b *backend) (err error) {
 // readyToken compiles the kernel for a single token of layers alone, unless it is there. Runners
 // of more tokens may never need it, and it takes a CPU driver seconds.
 func (r *runner) readyToken() error {
-	k := r.kernels
-	if r.token.pipeline != nil {
+	k, s := r.kernels, r.cfg.Shape
+	if r.token.pipeline != nil || !r.token.fits(r.device.Info(), s, 4, 1, mostInputs) {
 		return nil
 	}
 	if k.token == nil {
 		b := builder{device: r.device, kernels: k}
-		if k.token = b.token("token_layer", r.cfg.Shape, 4, 1, mostInputs); b.err != nil {
+		if k.token = b.token("token_layer", s, 4, 1, mostInputs); b.err != nil {
 			return b.err
 		}
 	}
@@ -124,26 +124,40 @@ func (r *runner) readyToken() error {
 
 // meet finds out how many workgroups of a token's kernel run side by side, once for the
 // kernels. On a CPU driver threads take one workgroup after the other.
-func (r *runner) meet(k *kernels) (err error) {
-	if r.backend.together != 0 {
-		r.token.together = max(r.backend.together, 0)
-		return nil
+func (r *runner) meet(k *kernels) error {
+	if err := r.runNow(context.Background(), r.memory.recordMeeting); err != nil {
+		return err
 	}
 	if k.together == 0 && r.device.Info().Kind != cpuKind {
-		k.together, err = r.token.try(func(record func(*vk.Commands)) error {
+		n, err := r.token.try(func(record func(*vk.Commands)) error {
 			return r.runNow(context.Background(), record)
 		})
+		if err != nil {
+			return err
+		}
+		k.together = n
+		if n < 2 {
+			k.together = apart // one workgroup would do everything
+		}
 	}
-	r.token.together = k.together
-	return err
+	r.token.together = max(k.together, 0)
+	if r.backend.together != 0 {
+		r.token.together = max(r.backend.together, 0)
+	}
+	return nil
 }
 
-// checkToken tells whether the workgroups of a single token's kernel have met.
+// checkToken tells whether the workgroups of a single token's kernel have met. If not, they are
+// not relied on any more.
 func (r *runner) checkToken() error {
 	if !r.one {
 		return nil
 	}
-	return r.token.check()
+	err := r.token.check()
+	if err != nil {
+		r.backend.together = apart
+	}
+	return err
 }
 
 // runNow records one command buffer, submits it and waits for it.

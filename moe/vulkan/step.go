@@ -30,14 +30,14 @@ func (r *runner) Step(ctx context.Context, b *moe.Batch) (moe.StepTimes, error) 
 }
 
 func (r *runner) step(ctx context.Context, b *moe.Batch) error {
-	start := time.Now()
-	r.times, r.one = moe.StepTimes{Timed: true}, b.Tokens == 1
-	submits, waits := r.submits(), r.waits
-	if r.one {
+	if b.Tokens == 1 { // before the clock starts
 		if err := r.readyToken(); err != nil {
 			return err
 		}
 	}
+	start := time.Now()
+	r.times, r.one = moe.StepTimes{Timed: true}, b.Tokens == 1 && r.token.pipeline != nil
+	submits, waits := r.submits(), r.waits
 	if err := r.fillInputs(b); err != nil {
 		return err
 	}

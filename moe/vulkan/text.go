@@ -49,10 +49,6 @@ func (b *backend) NewTextRunner(cfg moe.TextConfig, m moe.TextModel) (moe.TextRu
 		return nil, fmt.Errorf("vulkan: head_dim %d: attention takes multiples of 4 up to %d",
 			dim, maxHeadDim)
 	}
-	if d := m.Config().DModel; d > maxParts*mostInputs {
-		return nil, fmt.Errorf("vulkan: d_model %d: a token's kernel takes at most %d",
-			d, maxParts*mostInputs)
-	}
 	if b.stuck {
 		return nil, errStuck
 	}
@@ -99,6 +95,9 @@ func (x *text) open(b *backend) (err error) {
 	x.own(x.dense)
 	if x.kernels, err = b.textKernelsFor(x.sizes); err != nil {
 		return err
+	}
+	if x.kernels.token == nil {
+		return nil
 	}
 	x.addOps()
 	return x.meet(&x.kernels.compiled)
@@ -229,7 +228,7 @@ func (x *text) forwardPaged(ctx context.Context, b *moe.Batch) error {
 
 // begin writes what the device reads of b.
 func (x *text) begin(b *moe.TextBatch) {
-	x.batch, x.one = b, len(b.IDs) == 1
+	x.batch, x.one = b, len(b.IDs) == 1 && x.token.pipeline != nil
 	x.ahead = x.cfg.Prefetch && !b.NoPrefetch && !x.resident()
 	x.predict = x.ahead || b.Predicted != nil
 	ids := x.dense.ids.Words()

@@ -32,14 +32,14 @@ const (
 	maxHeadDim     = 4 * attendThreads // a thread takes four dimensions
 	maxAttendHeads = 8                 // query heads of a workgroup
 	maxAttendRows  = 16                // heads × tokens of a workgroup
-	maxParts       = 8                 // of a product; as in token_route.glsl
+	maxParts       = 8                 // of a product; as in token.comp
 )
 
 // choose sets what suits a device. A CPU driver needs hardly any workgroups, and takes more
 // so that it does what GPUs do.
 func (s *textSizes) choose(info vk.DeviceInfo) {
 	s.tuning = newTuning(info)
-	if info.Kind == "CPU" {
+	if info.Kind == cpuKind {
 		s.enough, s.minPart, s.rowThreads = 4, 32, 64
 		s.tilings = []tiling{
 			{rows: 1, threads: 64, lanes: 32, staged: 256},
@@ -89,8 +89,9 @@ func newTextKernels(dev *backend, s textSizes) (*textKernels, error) {
 	k.addExperts = b.pipeline("add_experts", pushResidual{}, threads, d, uint32(s.TopK))
 	k.rope = b.pipeline("rope", pushRope{}, ropeThreads)
 	k.merge = b.pipeline("merge", pushMerge{}, mergeThreads)
-	k.token = b.token("token", s.shape, s.HeadDim, s.attendHeads(),
-		max(mostInputs, s.d))
+	if s.single(dev.device.Info()) {
+		k.token = b.token("token", s.shape, s.HeadDim, s.attendHeads(), max(mostInputs, s.d))
+	}
 	for i, tokens := range s.attendTokens() {
 		if i == 0 || tokens != s.attendTokens()[0] {
 			k.attend[i] = b.pipeline("attend", pushAttend{}, attendThreads,

@@ -207,6 +207,9 @@ func TestAttention(t *testing.T) {
 		{heads: 1, kvHeads: 1, dim: 4, position: 0, tokens: 1},
 		{heads: 6, kvHeads: 2, dim: 20, position: 64, tokens: 1, norm: moe.PerHead},
 		{heads: 6, kvHeads: 2, dim: 20, position: 200, tokens: 1, norm: moe.WholeRow},
+		{heads: 8, kvHeads: 1, dim: 256, position: 70, tokens: 1, norm: moe.PerHead},
+		{heads: 8, kvHeads: 1, dim: 96, position: 90, tokens: 1},
+		{heads: 14, kvHeads: 2, dim: 64, position: 33, tokens: 1, norm: moe.PerHead},
 		{heads: 6, kvHeads: 2, dim: 20, position: 0, tokens: 9, norm: moe.WholeRow},
 		{heads: 6, kvHeads: 2, dim: 20, position: 130, tokens: 5, norm: moe.PerHead},
 	} {

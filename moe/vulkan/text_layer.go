@@ -57,7 +57,7 @@ func (x *text) recordToOutput(c *vk.Commands, l int) (parts int) {
 // recordAfter records everything of a layer after its experts, and after the last one the
 // head.
 func (x *text) recordAfter(c *vk.Commands, l int) {
-	if x.single() {
+	if x.one {
 		x.recordAfterToken(c, l)
 		return
 	}

@@ -18,9 +18,6 @@ import (
 
 const textOps = 6
 
-// single reports whether the batch under way is one token.
-func (x *text) single() bool { return x.tokens() == 1 }
-
 // routerOps are those between the experts of the layer before and those of layer l.
 func (x *text) routerOps(l int) (first, last int) {
 	first, last = 1+textOps*l, 1+textOps*l+4
@@ -49,7 +46,7 @@ func (x *text) allOps() int {
 func (x *text) addOps() {
 	m, s, t := x.dense, &x.sizes, x.token
 	t.pipeline = x.kernels.token
-	t.add(kindEmbed, 1, opEmbed{
+	t.add(kindEmbed, 1, false, opEmbed{
 		Kind: kindEmbed, Groups: 1, Embedding: m.embedding.Address(), ID: m.ids.Address(),
 		H: m.mid.Address(), DType: opDType(s.dtype), Vocab: uint32(s.vocab),
 	})
@@ -58,7 +55,7 @@ func (x *text) addOps() {
 	}
 	head := x.stream(t.whole(s.d, s.vocab), s.Layers)
 	head.Weight, head.Dst = m.head.Address(), m.logits.Address()
-	t.add(kindProduct, head.Groups, head)
+	t.add(kindProduct, head.Groups, false, head)
 }
 
 // stream is a product whose inputs are the residual stream before layer l, with what the
@@ -84,7 +81,7 @@ func (x *text) addLayer(l int) {
 	qkvCut, outCut := s.cuts(t.tuning)
 	qkv := x.stream(qkvCut, l)
 	qkv.Weight, qkv.Dst = m.qkv[l].Address(), m.projected.Address()
-	t.add(kindProduct, qkv.Groups, qkv)
+	t.add(kindProduct, qkv.Groups, false, qkv)
 
 	groups := s.Heads / s.attendHeads()
 	attend := opAttend{
@@ -102,11 +99,11 @@ func (x *text) addLayer(l int) {
 	if qkvCut.parts > 1 {
 		attend.Squares = m.squares.Address()
 	}
-	t.add(kindAttend, attend.Groups, attend)
+	t.add(kindAttend, attend.Groups, false, attend)
 
 	out := t.opProduct(outCut, s.dtype)
 	out.Weight, out.X, out.Dst = m.out[l].Address(), m.attended.Address(), m.added.Address()
-	t.add(kindProduct, out.Groups, out)
+	t.add(kindProduct, out.Groups, false, out)
 
 	route := x.opRoute(l)
 	route.Base, route.Added, route.Parts = m.h.Address(), m.added.Address(), uint32(outCut.parts)
@@ -117,24 +114,22 @@ func (x *text) addLayer(l int) {
 	if l+1 < s.Layers {
 		route.Predicted = m.predicted.Address() + uint64(4*(l+1)*s.TopK)
 	}
-	t.add(kindRoute, route.Groups, route)
+	t.add(kindRoute, route.Groups, false, route)
 	x.addExperts()
 }
 
 // recordAfterToken records what follows the experts of a layer but the next layer's ops.
 func (x *text) recordAfterToken(c *vk.Commands, l int) {
-	last := l+1 == x.sizes.Layers
-	switch {
-	case last && len(x.batch.Logits) == 0:
-		c.Barrier() // the host reads what was chosen
-	default:
+	if l+1 < x.sizes.Layers {
 		c.DispatchBarrier()
+		return
 	}
-	if last && len(x.batch.Logits) > 0 {
+	if len(x.batch.Logits) > 0 {
+		c.DispatchBarrier()
 		first, last := x.headOps()
 		x.runner.token.record(c, first, last, x.push(&moe.Batch{}))
-		c.Barrier()
 	}
+	c.Barrier() // the host reads what was chosen, or the logits
 }
 
 // cuts are those of both projections.

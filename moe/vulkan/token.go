@@ -50,7 +50,7 @@ type (
 		Epsilon, Scale                                            float32
 	}
 	pushToken struct {
-		Ops, Meeting, Tiles                          uint64
+		Ops, Meeting, Failed, Tiles                  uint64
 		Rows, First, Last, Position, Flags, Patience uint32
 	}
 )
@@ -62,12 +62,12 @@ const (
 
 	sourcePlain, sourceStream, sourceGELU, sourceSwiGLU = 0, 1, 2, 3
 
-	flagGiven, flagPlanned, flagPredict, flagChained, flagKept = 1, 2, 4, 8, 16
+	flagGiven, flagPlanned, flagPredict, flagChained, flagKept, flagDeferred = 1, 2, 4, 8, 16, 32
 
 	routeEach    = 4  // logits of a group of a route
 	attendShare  = 16 // threads that share a position in attention
 	maxSplits    = 32 // of the past
-	meetingBytes = 12 // struct Meeting
+	meetingBytes = 8  // struct Meeting
 )
 
 // tuning says how the work of a token is cut: by the kind of device alone, so that its sums
@@ -119,6 +119,11 @@ func (t tuning) pieces(inputs, outputs, matrices, lanes, part int) pieces {
 		tiles: over(outputs, 4*lanes), part: part, parts: over(inputs, part)}
 }
 
+// fits reports whether token.comp runs on a device at all; without it a token is a batch of one.
+func (t tuning) fits(info vk.DeviceInfo, s moe.Shape, dim, heads, most int) bool {
+	return t.shared(s, dim, heads, most) <= info.MaxSharedMemory
+}
+
 // shared is about the shared memory of token.comp, in bytes.
 func (t tuning) shared(s moe.Shape, dim, heads, most int) int {
 	const structs = 3 * opBytes
@@ -151,23 +156,25 @@ type token struct {
 	together int // workgroups that run side by side; 0: each op is a dispatch of its own
 	kinds    []uint32
 	groups   []int
+	experts  []bool // they have groups for each row
 	buf      []byte // scratch
 }
 
-// add appends an op, of which it needs the kind and the groups.
-func (t *token) add(kind, groups uint32, op any) {
+// add appends an op, of which it needs the kind and the groups; those of experts are of a row.
+func (t *token) add(kind, groups uint32, experts bool, op any) {
 	var err error
 	if t.buf, err = binary.Append(t.buf[:0], binary.LittleEndian, op); err != nil {
 		panic(err) // a struct of this file
 	}
-	copy(t.memory.ops.Bytes()[listAt+len(t.kinds)*opBytes:], t.buf)
+	copy(t.memory.ops.Bytes()[len(t.kinds)*opBytes:], t.buf)
 	t.kinds, t.groups = append(t.kinds, kind), append(t.groups, int(groups))
+	t.experts = append(t.experts, experts)
 }
 
 // record records ops first to last; push says the rest.
 func (t *token) record(c *vk.Commands, first, last int, push pushToken) {
-	push.Meeting = t.memory.ops.Address()
-	push.Ops = push.Meeting + listAt
+	push.Ops = t.memory.ops.Address()
+	push.Meeting, push.Failed = t.memory.meeting.Address(), t.memory.lost.Address()
 	if t.together > 0 {
 		push.First, push.Last, push.Patience = uint32(first), uint32(last), patience
 		c.Dispatch(t.pipeline, pushBytes(push), t.together, 1, 1)
@@ -186,18 +193,18 @@ func (t *token) record(c *vk.Commands, first, last int, push pushToken) {
 func (t *token) workgroups(i int, push pushToken) int {
 	const most = 1 << 14 // of a dispatch; the op's loop goes on from there
 	n := t.groups[i]
-	switch t.kinds[i] {
-	case kindProduct:
-		n *= max(1, int(push.Rows))
-	case kindRoute:
-		n *= 2 // with a prediction
-	case kindAttend:
-		n *= maxSplits
+	switch {
+	case t.experts[i]:
+		n *= int(push.Rows)
+	case t.kinds[i] == kindRoute && push.Flags&flagPredict != 0:
+		n *= 2
+	case t.kinds[i] == kindAttend:
+		n *= min(maxSplits, over(int(push.Position)+1, t.threads/attendShare))
 	}
 	return min(n, most)
 }
 
-// apart is what a test sets for an op a dispatch, whatever the device can do.
+// apart in place of a number of workgroups means an op a dispatch.
 const apart = -1
 
 // Rounds of a wait: in the middle of a token far more than any op takes; for a try some ten
@@ -208,30 +215,36 @@ const (
 )
 
 // errApart tells that workgroups which met in a try do not any more.
-var errApart = errors.New("vulkan: the device has stopped to run workgroups side by side")
+var errApart = errors.New("vulkan: the device has stopped running workgroups side by side")
 
 // check tells whether all workgroups have met.
 func (t *token) check() error {
-	if t.together > 0 && t.memory.meeting()[2] != 0 {
+	if t.memory.lost.Words()[0] != 0 {
 		return errApart
 	}
 	return nil
 }
 
 // try finds out how many workgroups of the pipeline the device runs side by side, by letting
-// them meet; run runs commands to their end.
+// them meet; run runs commands to their end. What fails is tried again, for another program
+// may have had the device meanwhile.
 func (t *token) try(run func(func(*vk.Commands)) error) (int, error) {
-	meet := func(n int) (bool, error) {
-		meeting := t.memory.meeting()
-		clear(meeting)
-		err := run(func(c *vk.Commands) {
-			c.Dispatch(t.pipeline, pushBytes(pushToken{
-				Meeting: t.memory.ops.Address(), Patience: tryPatience,
-			}), n, 1, 1)
-			c.Barrier()
-		})
-		ok := meeting[2] == 0
-		clear(meeting)
+	m := t.memory
+	meet := func(n int) (ok bool, err error) {
+		for range 2 {
+			clear(m.lost.Words())
+			err = run(func(c *vk.Commands) {
+				m.recordMeeting(c)
+				c.Dispatch(t.pipeline, pushBytes(pushToken{
+					Meeting: m.meeting.Address(), Failed: m.lost.Address(), Patience: tryPatience,
+				}), n, 1, 1)
+				m.recordMeeting(c)
+			})
+			if ok = m.lost.Words()[0] == 0; ok || err != nil {
+				break
+			}
+		}
+		clear(m.lost.Words())
 		return ok, err
 	}
 	good, bad := 0, 1<<13

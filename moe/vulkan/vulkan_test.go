@@ -207,10 +207,7 @@ func TestSameBitsOfOneToken(t *testing.T) {
 	shape := moe.Shape{Layers: 3, Experts: 8, DModel: 40, DHidden: 56, TopK: 3, Form: moe.SwiGLU, DType: moe.BF16}
 	const steps = 4
 	b := open(t, Options{})
-	together := 0 // as many as there are
-	if b.device.Info().Kind == cpuKind {
-		together = 1
-	}
+	together := together(b)
 	g := newRig(t, b, shape, 1)
 	b.together = apart
 	want := g.run(t, moe.RunConfig{Mode: moe.Baseline}, steps)
@@ -229,6 +226,50 @@ func TestSameBitsOfOneToken(t *testing.T) {
 				g.run(t, cfg, steps), want)
 		}
 	}
+	b.together = apart
+	left := g.left(t, 1, true)
+	for _, n := range []int{apart, together} { // nothing is captured: all ops in one go
+		b.together = n
+		for _, most := range []int{1, 3} { // tokens of a step
+			if got := g.left(t, most, false); !slices.Equal(got, left) {
+				t.Errorf("%d workgroups, at most %d tokens: other bits than of a captured step", n, most)
+			}
+		}
+	}
+}
+
+// left is what a resident step of one token leaves as the input of the layer after the last.
+func (g *rig) left(t *testing.T, most int, capture bool) []uint32 {
+	t.Helper()
+	r, err := g.backend.NewRunner(moe.RunConfig{Shape: g.shape, Mode: moe.Baseline, MaxTokens: most})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if err := r.Attach(t.Context(), g.bank); err != nil {
+		t.Fatal(err)
+	}
+	step := &moe.Batch{Tokens: 1, Input: g.input}
+	if capture {
+		step.Capture = newCapture(g.shape, 1)
+	}
+	if _, err := r.Step(t.Context(), step); err != nil {
+		t.Fatal(err)
+	}
+	x := r.(*runner)
+	n := 4 * int64(x.layout.In)
+	to, err := x.device.NewBuffer(vk.HostCached, n, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer to.Close()
+	if err := x.runNow(t.Context(), func(c *vk.Commands) {
+		c.Copy(to, 0, x.memory.x, 0, n)
+		c.Barrier()
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return slices.Clone(to.Words())
 }
 
 func same(t *testing.T, name string, got, want *moe.Batch) {
