@@ -9,8 +9,8 @@ import (
 	"ufm/vk"
 )
 
-// The forward pass, in the order of the device's work. What stands in brackets belongs to
-// the experts' own files.
+// The forward pass of several tokens, in the order of the device's work; that of a single one
+// is in text_single.go. What stands in brackets belongs to the experts' own files.
 //
 //	embed                          h, x = norm(h)
 //	each layer: projection         x → queries, keys, values
