@@ -109,7 +109,7 @@ func (r *runner) open(b *backend) (err error) {
 // of more tokens may never need it, and it takes a CPU driver seconds.
 func (r *runner) readyToken() error {
 	k, s := r.kernels, r.cfg.Shape
-	if r.token.pipeline != nil || !r.token.fits(r.device.Info(), s, 4, 1, mostInputs) {
+	if r.token.pipeline != nil || !r.backend.runsTokens(s, 4, 1, mostInputs) {
 		return nil
 	}
 	if k.token == nil {

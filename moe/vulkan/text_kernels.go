@@ -89,7 +89,7 @@ func newTextKernels(dev *backend, s textSizes) (*textKernels, error) {
 	k.addExperts = b.pipeline("add_experts", pushResidual{}, threads, d, uint32(s.TopK))
 	k.rope = b.pipeline("rope", pushRope{}, ropeThreads)
 	k.merge = b.pipeline("merge", pushMerge{}, mergeThreads)
-	if s.single(dev.device.Info()) {
+	if s.single(dev) {
 		k.token = b.token("token", s.shape, s.HeadDim, s.attendHeads(), max(mostInputs, s.d))
 	}
 	for i, tokens := range s.attendTokens() {

@@ -30,9 +30,9 @@ type textSizes struct {
 }
 
 // single reports whether a single token has a kernel of its own.
-func (s *textSizes) single(info vk.DeviceInfo) bool {
+func (s *textSizes) single(b *backend) bool {
 	return s.d <= maxParts*mostInputs && // parts of squares
-		s.tuning.fits(info, s.shape, s.HeadDim, s.attendHeads(), max(mostInputs, s.d))
+		b.runsTokens(s.shape, s.HeadDim, s.attendHeads(), max(mostInputs, s.d))
 }
 
 // maxLogits bounds the rows of logits at a time: a vocabulary has over a hundred thousand.

@@ -194,6 +194,7 @@ func TestTokenTogether(t *testing.T) {
 // TestTokenApart expects an error where workgroups did not meet, and others than before after it.
 func TestTokenApart(t *testing.T) {
 	b, m, bank := tinyText(t)
+	b.together = together(b)
 	r := newText(t, b, m, bank, moe.TextConfig{
 		Run: moe.RunConfig{Mode: moe.Baseline, MaxTokens: 8}, Context: 8}).(*textRunner)
 	r.memory.lost.Words()[0] = 1
@@ -206,6 +207,7 @@ func TestTokenApart(t *testing.T) {
 func TestTokenWithoutItsKernel(t *testing.T) {
 	skipSlow(t)
 	b, m, bank := tinyText(t)
+	b.together = together(b)
 	cfg := moe.TextConfig{Run: moe.RunConfig{Mode: moe.Baseline, MaxTokens: 8}, Context: 8}
 	with, without := newText(t, b, m, bank, cfg), newText(t, b, m, bank, cfg)
 	without.(*textRunner).token.pipeline = nil

@@ -119,9 +119,13 @@ func (t tuning) pieces(inputs, outputs, matrices, lanes, part int) pieces {
 		tiles: over(outputs, 4*lanes), part: part, parts: over(inputs, part)}
 }
 
-// fits reports whether token.comp runs on a device at all; without it a token is a batch of one.
-func (t tuning) fits(info vk.DeviceInfo, s moe.Shape, dim, heads, most int) bool {
-	return t.shared(s, dim, heads, most) <= info.MaxSharedMemory
+// runsTokens reports whether token.comp serves single tokens; without it they are batches of one.
+// A CPU driver walks through all of the kernel for each op, masked out, and takes ten times as
+// long: there only tests use it.
+func (b *backend) runsTokens(s moe.Shape, dim, heads, most int) bool {
+	info := b.device.Info()
+	return newTuning(info).shared(s, dim, heads, most) <= info.MaxSharedMemory &&
+		(info.Kind != cpuKind || b.together != 0)
 }
 
 // shared is about the shared memory of token.comp, in bytes.
