@@ -120,6 +120,7 @@ func benchDecode(b *testing.B, r *textRunner, m moe.TextModel, past int) {
 	wall := benchForward(b, r, past, batch)
 	layers, head := activeBytes(m)
 	b.ReportMetric(float64(layers+head)/wall/1e9, "weight-GB/s")
+	b.ReportMetric(float64(r.runner.token.together), "workgroups")
 }
 
 // benchPieces times the parts of a decoded token on the device, each for all layers.
