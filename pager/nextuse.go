@@ -34,6 +34,10 @@ package pager
 // residents would all pass through one slot, each upload waiting for the compute before it.
 // With four slots two uploads share the link while two experts compute.
 //
+// And a layer that has more than its share of the slots gives some to such a group: its
+// residents count as if they were needed one turn of theirs later. Every miss of a fixed set
+// costs the same, but where one layer has all of them the link stands still in the others.
+//
 // Chances are fixed-point integers, so that every machine decides alike.
 type nextUse struct {
 	named
@@ -236,6 +240,9 @@ func (p *nextUse) settle(e ExpertID) {
 // without a branch: it would be guessed wrong, and found to be only after all that a
 // layer's chances take.
 func (p *nextUse) Evict() ExpertID {
+	if p.overlap {
+		return p.evictShared()
+	}
 	p.residents--
 	if p.heaps.next[p.at] == unknown { // always so for a group's first victim, others rarely
 		p.findFront(p.at)
@@ -258,6 +265,30 @@ func (p *nextUse) Evict() ExpertID {
 			p.setNext(best)
 		}
 		return e
+	}
+	p.emptied()
+	return NoExpert
+}
+
+// evictShared is Evict for a group with more misses than one token can have.
+func (p *nextUse) evictShared() ExpertID {
+	layers := len(p.due)
+	share, turn := (p.residents+layers-1)/layers, int64(layers)<<waitBits
+	p.residents--
+	best, bestNext := 0, int64(0)
+	for l, next := range p.heaps.next {
+		if next == unknown {
+			next = p.findFront(l)
+		}
+		if p.heaps.fronts[l].size > share {
+			next += turn
+		}
+		if next > bestNext || next == bestNext && p.heaps.older(l, best) {
+			best, bestNext = l, next
+		}
+	}
+	if bestNext > 0 {
+		return p.heaps.pop(best)
 	}
 	if len(p.newest) == 0 {
 		p.emptied()

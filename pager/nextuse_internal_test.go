@@ -27,6 +27,12 @@ func (s *scanned) Insert(e ExpertID, prefetch bool) {
 }
 
 func (s *scanned) Evict() ExpertID {
+	slots := 0
+	for _, r := range s.resident {
+		if r {
+			slots++
+		}
+	}
 	for l := range s.due {
 		if f := &s.heaps.fronts[l]; f.size > 0 && f.state == outdated {
 			s.rank(l)
@@ -34,13 +40,16 @@ func (s *scanned) Evict() ExpertID {
 	}
 	best, bestNext := NoExpert, int64(-1)
 	for l := range s.due {
-		top, any := s.scanLayer(l)
-		if !any {
+		top, size := s.scanLayer(l)
+		if size == 0 {
 			continue
 		}
 		layers := int64(s.shape.Layers)
 		wait := layers*one*(1<<waitBits)/top.chance() - layers<<waitBits
 		next := s.due[l]<<waitBits + min(wait, maxWait)
+		if s.overlap && size*s.shape.Layers > slots+s.shape.Layers-1 {
+			next += layers << waitBits // more than the layer's share
+		}
 		if next > bestNext || next == bestNext && s.touched[top.expert()] < s.touched[best] {
 			best, bestNext = top.expert(), next
 		}
@@ -55,8 +64,9 @@ func (s *scanned) Evict() ExpertID {
 	return got
 }
 
-// scanLayer finds the resident of layer l that is least likely to be used next.
-func (s *scanned) scanLayer(l int) (top member, any bool) {
+// scanLayer counts the residents of layer l that may go, and finds the one that is least
+// likely to be used next.
+func (s *scanned) scanLayer(l int) (top member, size int) {
 	for i := range s.shape.Experts {
 		e := s.shape.ID(l, i)
 		if !s.resident[e] || slices.Contains(s.newest, e) {
@@ -67,12 +77,12 @@ func (s *scanned) scanLayer(l int) (top member, any bool) {
 			s.t.Fatalf("expert %d: the heap has expert %d, touched %d, want touched %d",
 				e, m.expert(), touched, s.touched[e])
 		}
-		if !any || m.chance() < top.chance() ||
+		if size++; size == 1 || m.chance() < top.chance() ||
 			m.chance() == top.chance() && s.touched[e] < s.touched[top.expert()] {
-			top, any = m, true
+			top = m
 		}
 	}
-	return top, any
+	return top, size
 }
 
 func TestNextUseEqualsScan(t *testing.T) {

@@ -64,6 +64,33 @@ func TestNextUseOnLargeSweep(t *testing.T) {
 	}
 }
 
+// On a sweep each layer has its share of the misses, whose uploads then run beside the compute
+// of all layers, whatever the first step left.
+func TestNextUseSharesMisses(t *testing.T) {
+	shape := pager.Shape{Layers: 12, Experts: 64, TopK: 2}
+	slots := shape.Universe() * 2 / 3
+	p, err := pager.New(pager.Options{Shape: shape, Slots: slots})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := make([]pager.ExpertID, shape.Experts)
+	for step := range 12 {
+		for layer := range shape.Layers {
+			for e := range all {
+				all[e] = shape.ID(layer, e)
+			}
+			plan, err := p.Request(pager.Group{Step: step, Layer: layer, Experts: all})
+			if err != nil {
+				t.Fatal(err)
+			}
+			misses, share := len(plan.Accesses)-plan.Hits, (shape.Universe()-slots)/shape.Layers
+			if step >= 4 && (misses < share-4 || misses > share+4) {
+				t.Errorf("step %d, layer %d: got %d misses, want about %d", step, layer, misses, share)
+			}
+		}
+	}
+}
+
 // Many layers in a small pool: what stays of large groups costs no more than four hits.
 func TestNextUseOnManyLayers(t *testing.T) {
 	for _, c := range []struct{ layers, experts, slots int }{
