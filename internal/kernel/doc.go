@@ -20,7 +20,7 @@
 // outputs or experts are cut among threads, nor on the storage type. AVX2 and AVX-512
 // give the same bits. Plain Go adds up in another order and rounds products.
 //
-// Uniform makes the random weights of synthetic models.
+// Uniform makes the random weights of synthetic models; PeakOf searches logits.
 //
 // Functions may be called concurrently. They check sizes and panic, as indexing does.
 //

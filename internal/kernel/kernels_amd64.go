@@ -45,3 +45,6 @@ func geluAVX2(dst *float32, up *float32, rows int, groups int, stride int)
 
 // swigluAVX2 sets dst, (groups, rows, 8), to silu(gate)·up, whose rows are stride bytes apart.
 func swigluAVX2(dst *float32, gate *float32, up *float32, rows int, groups int, stride int)
+
+// peakAVX2 is kernel.PeakOf of each lane.
+func peakAVX2(values *float32, groups int, highest *[8]int32, largest *[8]uint32)

@@ -7,7 +7,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
-	"sync"
+
+	"ufm/internal/kernel"
 )
 
 // Sampling says how the next token is chosen. The zero value takes the likeliest.
@@ -64,59 +65,24 @@ func (s *sampler) next(logits []float32) (int32, error) {
 	return s.draw(), nil
 }
 
-// likeliest is the token with the highest logit, of equals the first. A large vocabulary is
-// searched by several goroutines: one takes a twentieth of a token's whole time on a GPU.
+// likeliest is the token with the highest logit, of equals the first. All logits are looked
+// through for their peak and then, in the piece that has it, for where it stands.
 func likeliest(logits []float32) (int32, error) {
-	const piece = 1 << 15
-	peaks := make([]peak, (len(logits)+piece-1)/piece)
-	var work sync.WaitGroup
-	for i := range peaks[1:] {
-		work.Go(func() { peaks[i+1] = peakOf(logits[(i+1)*piece : min((i+2)*piece, len(logits))]) })
-	}
-	peaks[0] = peakOf(logits[:min(piece, len(logits))])
-	work.Wait()
-	best, at := peaks[0], 0
-	for i, p := range peaks {
-		best.largest = max(best.largest, p.largest)
-		if p.highest > best.highest {
-			best.highest, at = p.highest, i
+	const piece = 1 << 12
+	best, at := kernel.PeakOf(nil), 0
+	for first := 0; first < len(logits); first += piece {
+		p := kernel.PeakOf(logits[first:min(first+piece, len(logits))])
+		best.Largest = max(best.Largest, p.Largest)
+		if p.Highest > best.Highest {
+			best.Highest, at = p.Highest, first
 		}
 	}
-	if best.largest < infinite {
-		value := math.Float32frombits(uint32(ordered(uint32(best.highest))))
-		return int32(at*piece + slices.Index(logits[at*piece:], value)), nil
+	if best.Largest < kernel.Infinite {
+		value := math.Float32frombits(uint32(kernel.Ordered(uint32(best.Highest))))
+		return int32(at + slices.Index(logits[at:], value)), nil
 	}
 	odd := slices.IndexFunc(logits, func(v float32) bool { return v-v != 0 })
 	return 0, fmt.Errorf("generate: the logit of token %d is %v", odd, logits[odd])
-}
-
-const sign, infinite = 1 << 31, 0x7f800000 // of the bits of a float32
-
-// peak is what is extreme among some logits.
-type peak struct {
-	highest int32  // logit, ordered
-	largest uint32 // absolute value, as bits
-}
-
-// peakOf looks through logits in two lanes, without a branch for each.
-func peakOf(logits []float32) peak {
-	highA, highB, largeA, largeB := int32(math.MinInt32), int32(math.MinInt32), uint32(0), uint32(0)
-	for ; len(logits) >= 2; logits = logits[2:] {
-		a, b := math.Float32bits(logits[0]+0), math.Float32bits(logits[1]+0) // no -0
-		highA, highB = max(highA, ordered(a)), max(highB, ordered(b))
-		largeA, largeB = max(largeA, a&^sign), max(largeB, b&^sign)
-	}
-	for _, v := range logits {
-		bits := math.Float32bits(v + 0)
-		highA, largeA = max(highA, ordered(bits)), max(largeA, bits&^sign)
-	}
-	return peak{max(highA, highB), max(largeA, largeB)}
-}
-
-// ordered turns the bits of a float32 into an integer of the same order, and back.
-func ordered(bits uint32) int32 {
-	i := int32(bits)
-	return i ^ int32(uint32(i>>31)>>1)
 }
 
 // weigh fills tokens with the top k and their weights, at most 1.

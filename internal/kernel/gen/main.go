@@ -21,5 +21,6 @@ func main() {
 	}
 	generateGELU()
 	generateSwiGLU()
+	generatePeak()
 	Generate()
 }
