@@ -35,6 +35,7 @@ var mayImport = map[string][]string{
 	"internal/kernel":      {},
 	"internal/kernel/gen":  {},
 	"internal/safetensors": {},
+	"internal/share":       {},
 	"internal/tokenizer":   {},
 	"internal/trace":       {"internal/safetensors"},
 }

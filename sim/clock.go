@@ -8,14 +8,14 @@ import (
 // clock is the time model: a virtual clock beside a pager, which follows the schedule of
 // a real backend. Everything is in nanoseconds since the start.
 //
-//	host      ─decide─uploads─┬─computes─┐                           wake┌─decide─
-//	compute                   │          └──[hits]···stall···[misses]─[tail]┘
-//	                          │                 │ slots free   ↑
-//	transfer 0                ├──[bundle 1]─────┼──────────────┘
-//	transfer 1                └──waits──────────└──[bundle 2]──
+//	host      ─decide─┬─computes─┐                           wake┌─decide─
+//	                  └uploads┐  └──[hits]···stall···[misses]─[tail]┘
+//	compute                   │         │ slots free   ↑
+//	transfer 0                ├[bundle 1]──────────────┘
+//	transfer 1                └──waits──└──[bundle 2]──
 //
 // A group costs the host one turn: it decides when the router's choice is there, records and
-// submits all uploads, then all computes, and sleeps until the next router has run, which is
+// submits all uploads beside all computes, and sleeps until the next router has run, which is
 // part of the tail. No copy starts before all are recorded, and likewise no compute. Hits
 // compute in chunks, so that slots which misses of the same group take are free early.
 // Misses are copied and computed in bundles; an upload into a slot waits for the compute
@@ -37,8 +37,9 @@ type clock struct {
 	further  float64   // the host's, for all layers but one of a step with everything resident
 	topK     float64
 
-	ends    []int   // of the chunks of the current plan
-	chunkOf []int32 // (slots): 1 + the first access of the chunk that uses it
+	ends    []int          // of the chunks of the current plan
+	hits    []pager.Access // of it, if their order is not the plan's
+	chunkOf []int32        // (slots): mark of the chunk, or of the hit, that uses it
 	mark    int32
 
 	speed []kernelSpeed // (universe): of the current group's experts
@@ -149,13 +150,15 @@ func (c *clock) turnAround(turn float64) { c.now = max(c.now, c.compute) + turn 
 // group runs a plan whose hits come first, and what follows the experts of a layer.
 func (c *clock) group(layer int, plan pager.Plan, tail float64) {
 	hits := c.cut(plan)
-	sent := c.record(hits, len(plan.Accesses)-plan.Hits)
-	c.compute = max(c.compute, c.now)
+	sent, begun := c.record(hits, len(plan.Accesses)-plan.Hits)
+	c.compute = max(c.compute, begun)
 	first := 0
 	for i, last := range c.ends {
 		chunk := plan.Accesses[first:last]
 		if i >= hits {
 			c.upload(chunk, sent)
+		} else if len(c.hits) > 0 {
+			chunk = c.hits[first:last]
 		}
 		c.computeChunk(layer, chunk)
 		first = last
@@ -166,34 +169,41 @@ func (c *clock) group(layer int, plan pager.Plan, tail float64) {
 
 // cut finds the ends of a plan's chunks: those of hits, which it counts, then of misses.
 func (c *clock) cut(plan pager.Plan) (hits int) {
-	ends := c.ends[:0]
-	for first := 0; first < plan.Hits; {
-		first = endOfHits(plan, first)
-		ends = append(ends, first)
+	ends, misses, chunk := c.ends[:0], plan.Accesses[plan.Hits:], 0
+	if len(misses) > 0 {
+		chunk = c.missChunk(misses)
+	}
+	leaving := c.orderHits(plan)
+	for done := 0; done < plan.Hits; {
+		done += endOfHits(plan.Hits-done, done, leaving, max(chunk, len(misses)/8))
+		ends = append(ends, done)
 	}
 	hits = len(ends)
-	if misses := plan.Accesses[plan.Hits:]; len(misses) > 0 {
-		chunk := c.missChunk(misses)
-		for first := plan.Hits; first < len(plan.Accesses); {
-			first = c.endOfMisses(plan.Accesses, first, chunk)
-			ends = append(ends, first)
-		}
+	for first := plan.Hits; first < len(plan.Accesses); {
+		first = c.endOfMisses(plan.Accesses, first, chunk)
+		ends = append(ends, first)
 	}
 	c.ends = ends
 	return hits
 }
 
-// record lets the host record a plan that was cut: first the uploads of misses, then all
-// computes. It returns when the uploads were submitted. What a step with everything resident
-// takes is part of its beginning.
-func (c *clock) record(hits, misses int) (sent float64) {
+// record lets the host record a plan that was cut: the uploads of misses and all computes,
+// beside each other where they have queues of their own. It returns when each were submitted.
+// What a step with everything resident takes is part of its beginning.
+func (c *clock) record(hits, misses int) (uploads, computes float64) {
 	if c.resident {
-		return c.now
+		return c.now, c.now
 	}
-	uploads := len(c.ends) - hits
-	sent = c.now + float64(uploads)*c.host.upload + float64(misses-uploads)*c.host.copy
-	c.now = sent + float64(len(c.ends))*c.host.compute
-	return sent
+	n := len(c.ends) - hits
+	uploads = c.now + float64(n)*c.host.upload + float64(misses-n)*c.host.copy
+	computes = float64(len(c.ends)) * c.host.compute
+	if len(c.queue) == 0 {
+		computes += uploads
+	} else {
+		computes += c.now
+	}
+	c.now = max(uploads, computes)
+	return uploads, computes
 }
 
 // computeChunk runs accesses as one dispatch, when their uploads are there.

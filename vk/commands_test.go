@@ -166,7 +166,7 @@ func TestTimestamps(t *testing.T) {
 	}
 	b := buffer(t, d, DeviceLocal, 1<<20)
 	for range 2 {
-		stamps.Reset()
+		stamps.Reset(0, n)
 		run(t, d.Compute(), func(c *Commands) {
 			for i := range n {
 				c.Timestamp(stamps, i)

@@ -155,6 +155,6 @@ void ufm_copy(const ufm_device *device, void *commands, uint64_t from, uint64_t 
 void ufm_barrier(const ufm_device *device, void *commands, uint32_t compute);
 void ufm_dispatch_barrier(const ufm_device *device, void *commands);
 void ufm_timestamp(const ufm_device *device, void *commands, uint64_t pool, uint32_t query);
-void ufm_queries_reset(const ufm_device *device, uint64_t pool, uint32_t count);
+void ufm_queries_reset(const ufm_device *device, uint64_t pool, uint32_t first, uint32_t count);
 
 #endif

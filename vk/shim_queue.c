@@ -142,6 +142,6 @@ void ufm_timestamp(const ufm_device *d, void *commands, uint64_t pool, uint32_t 
     d->vkCmdWriteTimestamp2(commands, STAGE_ALL_COMMANDS, pool, query);
 }
 
-void ufm_queries_reset(const ufm_device *d, uint64_t pool, uint32_t count) {
-    d->vkResetQueryPool(d->handle, pool, 0, count);
+void ufm_queries_reset(const ufm_device *d, uint64_t pool, uint32_t first, uint32_t count) {
+    d->vkResetQueryPool(d->handle, pool, first, count);
 }

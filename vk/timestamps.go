@@ -41,14 +41,14 @@ func (d *Device) NewTimestamps(n int) (*Timestamps, error) {
 	}
 	t := &Timestamps{device: d, pool: pool, n: n}
 	d.objects.add(t, "timestamps")
-	t.Reset()
+	t.Reset(0, n)
 	return t, nil
 }
 
-// Reset makes all of them unwritten. The device must not be using them.
-func (t *Timestamps) Reset() {
-	if t.device.usable("timestamps") == nil {
-		C.ufm_queries_reset(t.device.shim, bitsOf(t.pool), C.uint32_t(t.n))
+// Reset makes the times first to first + n − 1 unwritten. The device must not be using them.
+func (t *Timestamps) Reset(first, n int) {
+	if t.device.usable("timestamps") == nil && first >= 0 && first+n <= t.n {
+		C.ufm_queries_reset(t.device.shim, bitsOf(t.pool), C.uint32_t(first), C.uint32_t(n))
 	}
 }
 

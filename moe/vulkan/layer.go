@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 
+	"ufm/internal/share"
 	"ufm/moe"
 	"ufm/pager"
 	"ufm/vk"
@@ -187,82 +188,120 @@ func (r *runner) runGroup(ctx context.Context, b *moe.Batch, l int, p pager.Plan
 	case moe.Published:
 		return r.runPublished(ctx, b, l, p)
 	}
-	if err := r.runOps(r.schedule.group(p), b, l, p); err != nil {
+	if err := r.runOps(r.schedule.group(p), b, l); err != nil {
 		return 0, errors.Join(err, r.release())
 	}
 	return r.schedule.compute, nil
 }
 
-// runOps records the ops of a group, after its uploads have gone to the link if they may.
-func (r *runner) runOps(ops []op, b *moe.Batch, l int, p pager.Plan) error {
-	first := r.uploadsFirst()
-	if first {
-		if err := r.submitUploads(ops, p); err != nil {
-			return err
+// runOps records the ops of a group. Where uploads have queues of their own they are recorded
+// and submitted beside the computes, which may wait for them and they for those.
+func (r *runner) runOps(ops []op, b *moe.Batch, l int) error {
+	if !r.uploadsBeside() {
+		for i, o := range ops {
+			if err := r.recordOp(o, b, l, i == len(ops)-1); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if uploadsOf(ops) < manyUploads {
+		for q := range r.transfers {
+			if err := r.submitUploads(ops, q); err != nil {
+				return err
+			}
+		}
+		return r.recordComputes(ops, b, l)
+	}
+	errs := make([]error, 1+len(r.transfers))
+	share.Do(len(errs), func(i int) {
+		if i > 0 {
+			errs[i] = r.submitUploads(ops, i-1)
+		} else if errs[i] = r.recordComputes(ops, b, l); errs[i] == nil && r.waitsApart() {
+			errs[i] = r.compute.batch.submit()
+		}
+	})
+	return errors.Join(errs...)
+}
+
+// manyUploads are recorded beside computes; fewer are sooner on their way before them, for other
+// goroutines take 0.1 ms to wake up on an H100's host.
+const manyUploads = 5
+
+func uploadsOf(ops []op) (n int) {
+	for _, o := range ops {
+		if o.upload {
+			n++
 		}
 	}
+	return n
+}
+
+// recordComputes records the computes of a group.
+func (r *runner) recordComputes(ops []op, b *moe.Batch, l int) error {
 	for i, o := range ops {
-		if o.upload && first {
+		if o.upload {
 			continue
 		}
-		if err := r.recordOp(o, p, b, l, i == len(ops)-1); err != nil {
+		if err := r.recordOp(o, b, l, i == len(ops)-1); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// release lets uploads go that wait for computes which were never submitted, after a failure: what
-// they write does not matter any more, but they must end before anything can be freed.
+// release lets go, after a failure, what waits for uploads or computes that were never submitted:
+// what it computes does not matter any more, but it must end before anything can be freed. Each
+// queue signals in its own order, so that no timeline goes back.
 func (r *runner) release() error {
 	for _, b := range r.batches {
 		b.pending = b.pending[:0]
 	}
-	r.compute.last = max(r.compute.last, r.schedule.compute)
-	var signal []vk.Point
-	for _, t := range append([]*recorder{r.compute}, r.transfers...) {
-		if t.last > t.submitted {
-			signal = append(signal, vk.Point{Timeline: t.timeline, Value: t.last})
+	promise := func(t *recorder, given uint64) {
+		if t.last = max(t.last, given); t.last > t.submitted {
+			t.batch.pending = append(t.batch.pending, vk.Submission{
+				Signal: []vk.Point{{Timeline: t.timeline, Value: t.last}},
+			})
 		}
 	}
-	r.compute.batch.pending = append(r.compute.batch.pending, vk.Submission{Signal: signal})
-	return r.compute.batch.submit()
+	promise(r.compute, r.schedule.compute)
+	for _, t := range r.transfers {
+		promise(t, r.schedule.transfer)
+	}
+	return r.submitAll()
 }
 
-// uploadsFirst reports whether a group's uploads go to the link before its computes are
-// recorded, which takes a good part of a millisecond for a large group. They may wait for
-// computes that are submitted after them, so that they need queues of their own; and
-// staging buffers must not, for the host itself waits for those.
-func (r *runner) uploadsFirst() bool { return len(r.batches) > 1 && r.bank.ring == nil }
+// uploadsBeside reports whether a group's uploads are submitted apart from its computes, which
+// takes each a good part of a millisecond for a large group. They may wait for computes that
+// are submitted after them, so that they need queues of their own; and staging buffers must
+// not, for the host itself waits for those.
+func (r *runner) uploadsBeside() bool { return len(r.batches) > 1 && r.bank.ring == nil }
 
-// submitUploads records the uploads of a group and submits them.
-func (r *runner) submitUploads(ops []op, p pager.Plan) error {
+// waitsApart reports whether computes may wait for uploads that are submitted after them.
+func (r *runner) waitsApart() bool { return r.compute.batch.queue != r.transfers[0].batch.queue }
+
+// submitUploads records and submits the uploads of a group on one transfer queue.
+func (r *runner) submitUploads(ops []op, queue int) error {
 	for _, o := range ops {
-		if o.upload {
-			if err := r.recordUpload(o, p.Accesses[o.first:o.last]); err != nil {
+		if o.upload && o.queue == queue {
+			if err := r.recordUpload(o); err != nil {
 				return err
 			}
 		}
 	}
-	for _, b := range r.batches[1:] {
-		if err := b.submit(); err != nil {
-			return err
-		}
-	}
-	return nil
+	return r.transfers[queue].batch.submit()
 }
 
-// recordOp records one op of a plan; the last one of a group takes the tail along.
-func (r *runner) recordOp(o op, p pager.Plan, b *moe.Batch, l int, last bool) error {
-	accesses := p.Accesses[o.first:o.last]
+// recordOp records one op of a group; the last one takes the tail along.
+func (r *runner) recordOp(o op, b *moe.Batch, l int, last bool) error {
 	if o.upload {
-		return r.recordUpload(o, accesses)
+		return r.recordUpload(o)
 	}
-	c, err := r.compute.begin(!accesses[0].Hit)
+	c, err := r.compute.begin(!o.accesses[0].Hit)
 	if err != nil {
 		return err
 	}
-	r.recordExperts(c, b, l, accesses)
+	r.recordExperts(c, b, l, o.accesses)
 	if last {
 		r.recordTail(c, b, l)
 	}

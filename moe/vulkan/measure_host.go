@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"ufm/internal/hardware"
+	"ufm/internal/share"
 	"ufm/moe"
 	"ufm/pager"
 )
@@ -177,7 +178,7 @@ type missTimes struct{ uploads, computes float64 }
 // plan has so many misses, which the schedule will bundle by so many: the first layer's experts
 // are written once more to where they are.
 func (h *hostTimer) plan(misses, bundle int) (p pager.Plan) {
-	h.schedule.expertBytes = chunkBytes / int64(bundle) // else all would be one bundle
+	h.schedule.expertBytes = 2 * chunkBytes / int64(bundle) // else all would be one bundle
 	for e := range pager.ExpertID(misses) {
 		p.Accesses = append(p.Accesses, h.access(e, pager.NoExpert))
 	}
@@ -192,12 +193,12 @@ func (h *hostTimer) misses(ctx context.Context, n, bundle int) (t missTimes, err
 		time.Sleep(longRest)
 		ops := h.schedule.group(plan)
 		start := time.Now()
-		if err := h.submitUploads(ops, plan); err != nil {
+		if err := h.submitAllUploads(ops); err != nil {
 			return t, err
 		}
 		uploads = append(uploads, microseconds(time.Since(start)))
 		start = time.Now()
-		if err := h.submitComputes(ops, plan); err != nil {
+		if err := h.submitComputes(ops); err != nil {
 			return t, err
 		}
 		computes = append(computes, microseconds(time.Since(start)))
@@ -223,9 +224,9 @@ func (h *hostTimer) copyWait(ctx context.Context) (float64, error) {
 	return medianAfter(longRest, func() (float64, error) {
 		ops := h.schedule.group(plan)
 		queue := h.transfers[ops[1].queue]
-		err := errors.Join(h.submitUploads(ops, plan), h.submitComputes(ops, plan))
+		err := errors.Join(h.submitAllUploads(ops), h.submitComputes(ops))
 		if err == nil {
-			err = h.compute.timeline.Wait(ctx, h.schedule.compute)
+			err = h.await(ctx, h.schedule.compute)
 		}
 		if err != nil {
 			return 0, err
@@ -238,21 +239,20 @@ func (h *hostTimer) copyWait(ctx context.Context) (float64, error) {
 		if err != nil {
 			return 0, err
 		}
-		return max(0, float64(int64(copied[0]-computed[1]))/1e3), h.collectAll()
+		return max(0, float64(int64(copied[0]-computed[1]))/1e3), h.collect()
 	})
 }
 
+// submitAllUploads records and submits the uploads of a group, as runOps does where there are many.
+func (h *hostTimer) submitAllUploads(ops []op) error {
+	errs := make([]error, len(h.transfers))
+	share.Do(len(errs), func(q int) { errs[q] = h.submitUploads(ops, q) })
+	return errors.Join(errs...)
+}
+
 // submitComputes records the computes of a group, as runOps does, and submits them.
-func (h *hostTimer) submitComputes(ops []op, p pager.Plan) error {
-	for i, o := range ops {
-		if o.upload {
-			continue
-		}
-		if err := h.recordOp(o, p, &h.batch, 0, i == len(ops)-1); err != nil {
-			return err
-		}
-	}
-	return h.submitAll()
+func (h *hostTimer) submitComputes(ops []op) error {
+	return errors.Join(h.recordComputes(ops, &h.batch, 0), h.submitAll())
 }
 
 // medianAfter is the median of a few calls, each after a rest.

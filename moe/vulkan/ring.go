@@ -6,8 +6,8 @@ import (
 	"context"
 	"errors"
 	"runtime"
-	"sync"
 
+	"ufm/internal/share"
 	"ufm/pager"
 	"ufm/vk"
 )
@@ -139,17 +139,13 @@ func (k *bank) gather(dst []byte, experts []pager.Access, first int64) {
 	const least = 256 << 10 // worth a goroutine
 	threads := max(1, min(runtime.GOMAXPROCS(0), len(dst)/least))
 	part := over(len(dst), threads)
-	var work sync.WaitGroup
-	for at := 0; at < len(dst); at += part {
-		piece := dst[at:min(at+part, len(dst))]
-		begin := first + int64(at)
-		work.Go(func() {
-			cut(k.each, begin, begin+int64(len(piece)), func(i int, at, n, to int64) {
-				copy(piece[to:to+n], k.bytes(experts[i].Expert)[at:])
-			})
+	share.Do(over(len(dst), part), func(i int) {
+		piece := dst[i*part : min((i+1)*part, len(dst))]
+		begin := first + int64(i*part)
+		cut(k.each, begin, begin+int64(len(piece)), func(i int, at, n, to int64) {
+			copy(piece[to:to+n], k.bytes(experts[i].Expert)[at:])
 		})
-	}
-	work.Wait()
+	})
 }
 
 // cut divides the bytes first to last of a row of pieces, each as long: n bytes at offset at

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -46,10 +47,11 @@ type runner struct {
 
 	inputs   int  // values of the input that is there
 	newInput bool // it is on the host yet
-	moved    int64
+	moved    atomic.Int64
 	waits    int
 	staged   []pager.Access // scratch of recordUpload
 	copies   []span         // uploads, scratch of transferTimes
+	idle     uint64         // since when the compute queue had nothing to do, by its last times
 	rounded  bool           // some activations were rounded to 16 bits
 	times    moe.StepTimes  // of the step under way
 	failed   error          // a step that failed leaves the device in no known state
@@ -282,7 +284,7 @@ func (r *runner) uploadAll(ctx context.Context) error {
 			accesses = append(accesses, pager.Access{Expert: pager.ExpertID(e), Slot: pager.Slot(e)})
 		}
 		o := r.schedule.prefetch(accesses)
-		if err := r.recordUpload(o, accesses); err != nil {
+		if err := r.recordUpload(o); err != nil {
 			return err
 		}
 		if err := r.submitAll(); err != nil {
@@ -292,28 +294,57 @@ func (r *runner) uploadAll(ctx context.Context) error {
 		if err := t.timeline.Wait(ctx, o.signal); err != nil {
 			return err
 		}
+		t.finished(o.signal)
 		t.recycle()
 	}
-	r.moved = 0
+	r.moved.Store(0)
 	return nil
 }
 
-// finish submits everything and waits for value v of the compute timeline. Then every
-// command buffer is the host's again: computes wait for their uploads.
+// finish submits everything, waits for value v of the compute timeline and takes the times of
+// all that has ended. Then every command buffer is the host's again but those of uploads which
+// no compute waited for.
 func (r *runner) finish(ctx context.Context, v uint64) error {
-	if err := r.submitAll(); err != nil {
+	if err := r.await(ctx, v); err != nil {
+		return err
+	}
+	return r.collect()
+}
+
+// await is finish but for what has just ended, which the next call collects: while the device
+// works on the next group.
+func (r *runner) await(ctx context.Context, v uint64) error {
+	if err := errors.Join(r.submitAll(), r.collect(), r.prepare()); err != nil {
 		return err
 	}
 	r.waits++
 	if err := r.compute.timeline.Wait(ctx, v); err != nil {
 		return err
 	}
-	return r.collectAll()
+	r.compute.finished(v)
+	r.tilesUsed = 0
+	for _, t := range r.transfers {
+		reached, err := t.timeline.Value()
+		if err != nil {
+			return err
+		}
+		t.finished(reached)
+	}
+	return nil
 }
 
-// collectAll takes the times and the command buffers of everything that was submitted; the
-// device must have finished it.
-func (r *runner) collectAll() error {
+// prepare begins as many command buffers as those under way, within reason.
+func (r *runner) prepare() error {
+	const most = 64
+	err := r.compute.prepare(min(r.compute.used, most))
+	for _, t := range r.transfers {
+		err = errors.Join(err, t.prepare(min(t.used, most)))
+	}
+	return err
+}
+
+// collect takes the times and the command buffers of what the device has finished.
+func (r *runner) collect() error {
 	if err := r.collectTimes(); err != nil {
 		return err
 	}
@@ -321,7 +352,6 @@ func (r *runner) collectAll() error {
 	for _, t := range r.transfers {
 		t.recycle()
 	}
-	r.tilesUsed = 0
 	return nil
 }
 
@@ -339,7 +369,7 @@ func (r *runner) submitAll() error {
 func (r *runner) Stats() pager.Stats { return r.place.Stats() }
 
 // Moved is the bytes of experts copied, both ways together.
-func (r *runner) Moved() int64 { return r.moved }
+func (r *runner) Moved() int64 { return r.moved.Load() }
 
 // DeviceBytes is the device memory that the backend has taken: a runner frees nothing
 // before its end.

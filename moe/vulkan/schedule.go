@@ -11,14 +11,14 @@ import "ufm/pager"
 //	               │ slots free                ↑           ↑
 //	transfer ──────└──────────[misses 1]───────┘─[misses 2]┘
 type op struct {
-	upload      bool
-	first, last int       // accesses [first, last) of the plan
-	queue       int       // of an upload: which transfer queue
-	afterRead   uint64    // value of the compute timeline to wait for, 0: none
-	afterWrite  transfers // values of the transfer timelines to wait for
-	signal      uint64    // value of its own timeline when done
-	half        uint64    // of an upload: likewise when half is done; 0: nobody asks
-	afterHalf   transfers // values of halves to wait for
+	upload     bool
+	accesses   []pager.Access
+	queue      int       // of an upload: which transfer queue
+	afterRead  uint64    // value of the compute timeline to wait for, 0: none
+	afterWrite transfers // values of the transfer timelines to wait for
+	signal     uint64    // value of its own timeline when done
+	half       uint64    // of an upload: likewise when half is done; 0: nobody asks
+	afterHalf  transfers // values of halves to wait for
 }
 
 // transfers holds a value for each transfer queue, 0: none.
@@ -48,7 +48,8 @@ type scheduler struct {
 	transfer    uint64      // last value given out on the transfer timelines
 	uploads     int         // given out
 	ops         []op
-	chunkOf     []int32 // by slot: 1 + the chunk of this group that uses it, while cutting
+	hits        []pager.Access // of the group under way, in the order of their computes
+	chunkOf     []int32        // by slot: 1 + the chunk or hit of this group that uses it, while cutting
 }
 
 func newScheduler(slots, queues int, expertBytes int64) *scheduler {
@@ -65,6 +66,9 @@ const (
 	// Uploads are bundled up to this size: the kernels of a few small experts leave a
 	// GPU idle, and would take longer than the link takes for the next expert.
 	chunkBytes = 32 << 20
+	// So many bundles are twice as large: each costs the host some 20 µs before the first
+	// can begin.
+	manyChunks = 8
 	// A group is not cut into more miss chunks than this.
 	maxChunks = 64
 )
@@ -73,26 +77,62 @@ const (
 // single queue can run them; they belong to the scheduler until its next call.
 func (s *scheduler) group(plan pager.Plan) []op {
 	s.ops = s.ops[:0]
-	for first := 0; first < plan.Hits; {
-		last := s.endOfHits(plan, first)
-		s.computeOp(plan, first, last)
-		first = last
+	misses := plan.Accesses[plan.Hits:]
+	leaving, chunk := s.orderHits(plan.Accesses[:plan.Hits], misses), s.missChunk(misses)
+	for rest := s.hits; len(rest) > 0; {
+		n := endOfHits(len(rest), len(s.hits)-len(rest), leaving, max(chunk, len(misses)/8))
+		s.computeOp(rest[:n])
+		rest = rest[n:]
 	}
-	chunk := s.missChunk(plan.Accesses[plan.Hits:])
 	var half transfers
-	for first, i := plan.Hits, 0; first < len(plan.Accesses); i++ {
-		last := s.endOfMisses(plan, first, chunk)
+	for rest := misses; len(rest) > 0; {
+		n := s.endOfMisses(rest, chunk)
 		switch {
-		case i == 0 && s.staggers(len(plan.Accesses)-first, chunk):
-			half = s.uploadInHalves(plan.Accesses, first, last)
+		case len(rest) == len(misses) && s.staggers(len(misses), chunk):
+			half = s.uploadInHalves(rest[:n])
 		default:
-			s.uploadOp(plan.Accesses, first, last).afterHalf = half
+			s.uploadOp(rest[:n]).afterHalf = half
 			half = transfers{}
 		}
-		s.computeOp(plan, first, last)
-		first = last
+		s.computeOp(rest[:n])
+		rest = rest[n:]
 	}
 	return s.ops
+}
+
+// orderHits puts the hits whose slots misses take before the others, in the order in which they
+// leave, and counts them: the first upload waits for the first compute then, not for whichever
+// has its slot. The pager's decisions know nothing of it.
+func (s *scheduler) orderHits(hits, misses []pager.Access) (leaving int) {
+	s.hits = append(s.hits[:0], hits...)
+	if len(misses) == 0 {
+		return 0
+	}
+	for i, h := range hits {
+		s.chunkOf[h.Slot] = int32(1 + i)
+	}
+	for _, m := range misses {
+		if i := s.chunkOf[m.Slot]; i > 0 {
+			s.hits[leaving] = hits[i-1]
+			s.chunkOf[m.Slot] = 0
+			leaving++
+		}
+	}
+	if leaving == 0 {
+		for _, h := range hits {
+			s.chunkOf[h.Slot] = 0
+		}
+		return 0
+	}
+	next := leaving
+	for _, h := range hits {
+		if s.chunkOf[h.Slot] > 0 {
+			s.hits[next] = h
+			s.chunkOf[h.Slot] = 0
+			next++
+		}
+	}
+	return leaving
 }
 
 // staggers reports whether a group's second upload begins when half of the first is there.
@@ -104,10 +144,10 @@ func (s *scheduler) staggers(misses, chunk int) bool {
 }
 
 // uploadInHalves schedules an upload that tells when half of it is done.
-func (s *scheduler) uploadInHalves(accesses []pager.Access, first, last int) (half transfers) {
+func (s *scheduler) uploadInHalves(accesses []pager.Access) (half transfers) {
 	s.transfer++
 	value := s.transfer
-	o := s.uploadOp(accesses, first, last)
+	o := s.uploadOp(accesses)
 	o.half, half[o.queue] = value, value
 	return half
 }
@@ -116,17 +156,17 @@ func (s *scheduler) uploadInHalves(accesses []pager.Access, first, last int) (ha
 // modes that wait for every upload.
 func (s *scheduler) singly(plan pager.Plan) []op {
 	s.ops = s.ops[:0]
-	for first := 0; first < len(plan.Accesses); {
-		last := first + 1
-		if plan.Accesses[first].Hit {
-			for last < len(plan.Accesses) && plan.Accesses[last].Hit {
-				last++
+	for rest := plan.Accesses; len(rest) > 0; {
+		n := 1
+		if rest[0].Hit {
+			for n < len(rest) && rest[n].Hit {
+				n++
 			}
 		} else {
-			s.uploadOp(plan.Accesses, first, last)
+			s.uploadOp(rest[:n])
 		}
-		s.computeOp(plan, first, last)
-		first = last
+		s.computeOp(rest[:n])
+		rest = rest[n:]
 	}
 	return s.ops
 }
@@ -134,8 +174,7 @@ func (s *scheduler) singly(plan pager.Plan) []op {
 // prefetch schedules uploads that belong to no group yet.
 func (s *scheduler) prefetch(accesses []pager.Access) op {
 	s.ops = s.ops[:0]
-	s.uploadOp(accesses, 0, len(accesses))
-	return s.ops[0]
+	return *s.uploadOp(accesses)
 }
 
 // next gives out a value of the compute timeline for work between groups.
@@ -144,39 +183,16 @@ func (s *scheduler) next() uint64 {
 	return s.compute
 }
 
-// endOfHits cuts the hits so that slots which misses of this group take are free early.
-// The first chunk is an eighth of the misses: where memory is at least seven times as
-// fast as the link, that costs less than 2 % of the upload time. Then chunks double.
-func (s *scheduler) endOfHits(plan pager.Plan, first int) int {
-	misses := plan.Accesses[plan.Hits:]
-	if !evictsMember(plan) {
-		return plan.Hits
+// endOfHits cuts the hits so that slots which misses of this group take are free early, and
+// returns how many of the rest come next. The first chunk frees the slots of the first upload
+// or an eighth of all: where memory is at least seven times as fast as the link, that costs
+// less than 2 % of the upload time. Then chunks are three times as much as all before, and the
+// last has all that stay.
+func endOfHits(rest, done, leaving, first int) int {
+	if leaving <= done {
+		return rest
 	}
-	size := max(1, len(misses)/8, first)
-	return min(first+size, plan.Hits)
-}
-
-// evictsMember reports whether a miss takes the slot of one of the plan's hits.
-func evictsMember(plan pager.Plan) bool {
-	hits := plan.Accesses[:plan.Hits]
-	for _, m := range plan.Accesses[plan.Hits:] {
-		if m.Evicted == pager.NoExpert {
-			continue
-		}
-		lo, hi := 0, len(hits) // hits ascend
-		for lo < hi {
-			mid := (lo + hi) / 2
-			if hits[mid].Expert < m.Evicted {
-				lo = mid + 1
-			} else {
-				hi = mid
-			}
-		}
-		if lo < len(hits) && hits[lo].Expert == m.Evicted {
-			return true
-		}
-	}
-	return false
+	return min(max(first, 3*done), rest)
 }
 
 // missChunk is the number of misses that are uploaded and computed together: where slots come
@@ -193,6 +209,9 @@ func (s *scheduler) missChunk(misses []pager.Access) int {
 		s.chunkOf[a.Slot] = 0
 	}
 	bundle := s.bundle()
+	if twice := bundleOf(2*chunkBytes, s.expertBytes); len(misses) >= manyChunks/2*twice {
+		bundle = twice
+	}
 	if through < len(misses) {
 		bundle = min(bundle, through/4)
 	}
@@ -200,24 +219,21 @@ func (s *scheduler) missChunk(misses []pager.Access) int {
 }
 
 // bundle is the number of experts that are copied together where nothing else matters.
-func (s *scheduler) bundle() int { return max(1, int(chunkBytes/max(s.expertBytes, 1))) }
+func (s *scheduler) bundle() int { return bundleOf(chunkBytes, s.expertBytes) }
+
+func bundleOf(bytes, expertBytes int64) int { return max(1, int(bytes/max(expertBytes, 1))) }
 
 // endOfMisses ends a chunk before a slot comes up twice in it.
-func (s *scheduler) endOfMisses(plan pager.Plan, first, chunk int) int {
-	mark := int32(first + 1)
-	last := first
-	for last < len(plan.Accesses) && last-first < chunk {
-		slot := plan.Accesses[last].Slot
-		if s.chunkOf[slot] == mark {
-			break
-		}
-		s.chunkOf[slot] = mark
-		last++
+func (s *scheduler) endOfMisses(misses []pager.Access, chunk int) int {
+	n := 0
+	for n < min(len(misses), chunk) && s.chunkOf[misses[n].Slot] == 0 {
+		s.chunkOf[misses[n].Slot] = 1
+		n++
 	}
-	for _, a := range plan.Accesses[first:last] {
+	for _, a := range misses[:n] {
 		s.chunkOf[a.Slot] = 0
 	}
-	return last
+	return n
 }
 
 // pieces is the most staging buffers that so many experts take, each of which signals a value
@@ -229,14 +245,13 @@ func (s *scheduler) pieces(experts int) int {
 	return int((int64(experts)*s.expertBytes + s.stageBytes - 1) / s.stageBytes)
 }
 
-func (s *scheduler) uploadOp(accesses []pager.Access, first, last int) *op {
+func (s *scheduler) uploadOp(accesses []pager.Access) *op {
 	s.uploads++
-	s.transfer += uint64(s.pieces(last - first))
+	s.transfer += uint64(s.pieces(len(accesses)))
 	o := op{
-		upload: true, first: first, last: last,
-		queue: s.uploads % s.queues, signal: s.transfer,
+		upload: true, accesses: accesses, queue: s.uploads % s.queues, signal: s.transfer,
 	}
-	for _, a := range accesses[first:last] {
+	for _, a := range accesses {
 		o.afterRead = max(o.afterRead, s.read[a.Slot])
 		o.afterWrite.cover(s.written[a.Slot])
 		s.written[a.Slot] = transfers{}
@@ -246,9 +261,9 @@ func (s *scheduler) uploadOp(accesses []pager.Access, first, last int) *op {
 	return &s.ops[len(s.ops)-1]
 }
 
-func (s *scheduler) computeOp(plan pager.Plan, first, last int) {
-	o := op{first: first, last: last, signal: s.next()}
-	for _, a := range plan.Accesses[first:last] {
+func (s *scheduler) computeOp(accesses []pager.Access) {
+	o := op{accesses: accesses, signal: s.next()}
+	for _, a := range accesses {
 		o.afterWrite.cover(s.written[a.Slot])
 		s.read[a.Slot] = o.signal
 	}

@@ -97,23 +97,20 @@ func walk(
 			t.Fatal(err)
 		}
 		ops := s.group(plan)
-		sent := now
+		sent, begun := now, now
 		if !resident {
 			for _, o := range ops {
 				if o.upload {
-					sent += 1e3 * (host.UploadUs + float64(o.last-o.first-1)*host.CopyUs)
+					sent += 1e3 * (host.UploadUs + float64(len(o.accesses)-1)*host.CopyUs)
+				} else {
+					begun += 1e3 * host.ComputeUs
 				}
 			}
-			now = sent
-			for _, o := range ops {
-				if !o.upload {
-					now += 1e3 * host.ComputeUs
-				}
-			}
+			now = max(begun, sent)
 		}
-		free = max(free, now)
+		free = max(free, begun)
 		for _, o := range ops {
-			n := float64(o.last - o.first)
+			n := float64(len(o.accesses))
 			start := 0.0
 			for _, v := range o.afterWrite {
 				start = max(start, upload[v])

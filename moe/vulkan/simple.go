@@ -14,7 +14,7 @@ import (
 func (r *runner) runPublished(ctx context.Context, b *moe.Batch, l int, p pager.Plan) (uint64, error) {
 	ops := r.schedule.singly(p)
 	for i, o := range ops {
-		if err := r.recordOp(o, p, b, l, i == len(ops)-1); err != nil {
+		if err := r.recordOp(o, b, l, i == len(ops)-1); err != nil {
 			return 0, err
 		}
 		if err := r.submitAll(); err != nil {
@@ -84,7 +84,7 @@ func (r *runner) copyAndWait(ctx context.Context, dst, src place) error {
 	if err := t.end(c, v); err != nil {
 		return err
 	}
-	r.moved += r.layout.Bytes
+	r.moved.Add(r.layout.Bytes)
 	return r.submitAndWait(ctx, t, v)
 }
 

@@ -70,7 +70,7 @@ func (r *runner) stepPaged(ctx context.Context, b *moe.Batch) error {
 		return err
 	}
 	for l := range r.cfg.Shape.Layers {
-		if err := r.finish(ctx, value); err != nil {
+		if err := r.await(ctx, value); err != nil {
 			return err
 		}
 		plan, err := r.place.Request(r.group(b, l))
@@ -137,13 +137,17 @@ func (r *runner) submits() int {
 	return n
 }
 
-// group reads the router's counts: the experts of layer l that have rows.
+// group reads what the router of layer l has left for the host: the experts that have rows.
 func (r *runner) group(b *moe.Batch, l int) pager.Group {
 	r.experts = r.experts[:0]
-	for e, n := range r.counts(l) {
-		r.rounded = r.rounded || n >= minRounded && r.kernels.rounds()
-		if n > 0 {
-			r.experts = append(r.experts, r.cfg.Shape.Paging().ID(l, e))
+	if r.one && r.text != nil {
+		r.experts = r.text.chosen(r.experts, l) // in a cache line; counts are in eight or more
+	} else {
+		for e, n := range r.counts(l) {
+			r.rounded = r.rounded || n >= minRounded && r.kernels.rounds()
+			if n > 0 {
+				r.experts = append(r.experts, r.cfg.Shape.Paging().ID(l, e))
+			}
 		}
 	}
 	return pager.Group{Step: b.Step, Layer: l, Phase: b.Phase, Experts: r.experts}

@@ -6,9 +6,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
+	"slices"
 	"time"
 
+	"ufm/internal/share"
 	"ufm/moe"
 	"ufm/pager"
 	"ufm/vk"
@@ -203,11 +204,11 @@ func (x *text) forwardPaged(ctx context.Context, b *moe.Batch) error {
 		return err
 	}
 	for l := range x.cfg.Run.Shape.Layers {
-		if err := x.finishAhead(wait, value); err != nil {
+		if err := x.await(wait, value); err != nil {
 			return err
 		}
 		if err := ctx.Err(); err != nil {
-			return &stopped{errors.Join(err, x.drainAhead(wait))}
+			return &stopped{errors.Join(err, x.collectAhead(wait))}
 		}
 		plan, err := x.place.Request(x.group(b, l))
 		if err != nil {
@@ -220,10 +221,10 @@ func (x *text) forwardPaged(ctx context.Context, b *moe.Batch) error {
 			return err
 		}
 	}
-	if err := x.finishAhead(wait, value); err != nil {
+	if err := x.await(wait, value); err != nil {
 		return err
 	}
-	return x.drainAhead(wait)
+	return x.collectAhead(wait)
 }
 
 // begin writes what the device reads of b.
@@ -261,12 +262,19 @@ func (x *text) moreLogits(ctx context.Context) error {
 // written it, so that every line comes from memory.
 func copyWide(dst, src []float32) {
 	const piece = 1 << 15
-	var work sync.WaitGroup
-	for first := piece; first < len(dst); first += piece {
-		work.Go(func() { copy(dst[first:min(first+piece, len(dst))], src[first:]) })
+	share.Do(over(len(dst), piece), func(i int) {
+		copy(dst[i*piece:min((i+1)*piece, len(dst))], src[i*piece:])
+	})
+}
+
+// chosen appends the experts of a single token in layer l, ascending.
+func (x *text) chosen(list []pager.ExpertID, l int) []pager.ExpertID {
+	paging, k := x.cfg.Run.Shape.Paging(), x.cfg.Run.Shape.TopK
+	for _, e := range x.dense.experts.Words()[l*k:][:k] {
+		list = append(list, paging.ID(l, int(e)))
 	}
-	copy(dst[:min(piece, len(dst))], src)
-	work.Wait()
+	slices.Sort(list)
+	return list
 }
 
 // readBack copies what the device left of the routers' choice.

@@ -137,6 +137,7 @@ func (l *lab) dispatch(p *vk.Pipeline, push any, x, y, z int) {
 	if err := l.queue.timeline.Wait(l.t.Context(), l.value); err != nil {
 		l.t.Fatal(err)
 	}
+	l.queue.finished(l.value)
 	l.queue.recycle()
 }
 

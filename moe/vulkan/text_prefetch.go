@@ -51,7 +51,7 @@ func (r *runner) uploadAhead(uploads []pager.Upload) error {
 		for i, u := range piece {
 			accesses[i] = pager.Access{Expert: u.Expert, Slot: u.Slot, Evicted: u.Evicted}
 		}
-		if err := r.recordUpload(r.schedule.prefetch(accesses), accesses); err != nil {
+		if err := r.recordUpload(r.schedule.prefetch(accesses)); err != nil {
 			return err
 		}
 	}
@@ -72,58 +72,16 @@ func (r *runner) Uploaded(s pager.Slot) bool {
 	return true
 }
 
-// finishAhead is finish for a step whose uploads may outlast the computes: the recordings
-// of a transfer queue that is still at work stay.
-func (x *text) finishAhead(ctx context.Context, v uint64) error {
-	if !x.ahead {
-		return x.finish(ctx, v)
-	}
-	if err := x.submitAll(); err != nil {
-		return err
-	}
-	x.waits++
-	if err := x.compute.timeline.Wait(ctx, v); err != nil {
-		return err
-	}
-	idle := true
-	for _, t := range x.transfers {
-		reached, err := t.timeline.Value()
-		if err != nil {
-			return err
-		}
-		idle = idle && reached >= t.submitted
-	}
-	if idle {
-		return x.collectAll()
-	}
-	return x.collectComputes()
-}
-
-// drainAhead waits for prefetches that nothing has waited for, so that the recordings of a
-// step are back at its end.
-func (x *text) drainAhead(ctx context.Context) error {
-	if !x.ahead {
-		return nil
-	}
-	for _, t := range x.transfers {
-		if err := t.timeline.Wait(ctx, t.submitted); err != nil {
-			return err
+// collectAhead is collect, after prefetches that nothing has waited for: the recordings of a step
+// are back at its end.
+func (x *text) collectAhead(ctx context.Context) error {
+	if x.ahead {
+		for _, t := range x.transfers {
+			if err := t.timeline.Wait(ctx, t.submitted); err != nil {
+				return err
+			}
+			t.finished(t.submitted)
 		}
 	}
-	return x.collectAll()
-}
-
-// collectComputes takes what the compute queue was given, which it has finished.
-func (r *runner) collectComputes() error {
-	stamps, ok, err := r.compute.times()
-	if err != nil {
-		return err
-	}
-	r.times.Timed = r.times.Timed && ok
-	for i := 0; i < len(stamps); i += 2 {
-		r.times.Compute += nanoseconds(stamps[i+1] - stamps[i])
-	}
-	r.compute.recycle()
-	r.tilesUsed = 0
-	return nil
+	return x.collect()
 }

@@ -13,9 +13,10 @@ import (
 // poisonWord is NaN in every storage type, twice in those of 16 bits.
 const poisonWord = 0xffffffff
 
-// recordUpload records the copies of some accesses.
-func (r *runner) recordUpload(o op, accesses []pager.Access) error {
-	t := r.transfers[o.queue]
+// recordUpload records the copies of an upload. Those of different queues may be recorded
+// at a time, unless they need staging.
+func (r *runner) recordUpload(o op) error {
+	accesses, t := o.accesses, r.transfers[o.queue]
 	c, err := t.begin(false)
 	if err != nil {
 		return err
@@ -32,7 +33,7 @@ func (r *runner) recordUpload(o op, accesses []pager.Access) error {
 	if o.afterRead > 0 {
 		wait = append(wait, vk.Point{Timeline: r.compute.timeline, Value: o.afterRead})
 	}
-	r.moved += int64(len(accesses)) * each
+	r.moved.Add(int64(len(accesses)) * each)
 	if o.half > 0 {
 		total := int64(len(accesses)) * each
 		middle := total / 2 &^ 255
@@ -46,19 +47,20 @@ func (r *runner) recordUpload(o op, accesses []pager.Access) error {
 		r.recordCopies(c, accesses, middle, total)
 		return t.end(c, o.signal)
 	}
-	r.staged = r.staged[:0]
+	staged := r.staged[:0]
 	for _, a := range accesses {
 		slot := r.pool.at(int(a.Slot))
 		if expert, ok := r.bank.at(a.Expert); ok {
 			c.Copy(slot.buffer, slot.offset, expert.buffer, expert.offset, each)
 		} else {
-			r.staged = append(r.staged, a)
+			staged = append(staged, a)
 		}
 	}
-	if len(r.staged) == 0 {
+	if len(staged) == 0 {
 		return t.end(c, o.signal, wait...)
 	}
-	if c, err = r.recordStaged(c, o, r.staged, wait); err != nil {
+	r.staged = staged
+	if c, err = r.recordStaged(c, o, staged, wait); err != nil {
 		return err
 	}
 	if err = t.end(c, o.signal, wait...); err != nil {
@@ -106,13 +108,13 @@ func (r *runner) collectTimes() error {
 		return err
 	}
 	r.times.Timed = r.times.Timed && ok
-	var compute, stall, idleSince uint64
+	var compute, stall uint64
 	for i := 0; i < len(stamps); i += 2 {
 		compute += stamps[i+1] - stamps[i]
-		if r.compute.spans[i/2].waits {
-			stall += overlap(uploads, idleSince, stamps[i])
+		if r.compute.at(i / 2).waits {
+			stall += overlap(uploads, r.idle, stamps[i])
 		}
-		idleSince = stamps[i+1]
+		r.idle = stamps[i+1]
 	}
 	r.times.Compute += nanoseconds(compute)
 	r.times.Upload += nanoseconds(overlap(uploads, 0, math.MaxUint64))

@@ -59,7 +59,7 @@ func (r *runner) uploadOnce(t testing.TB) {
 		for e := first; e < min(first+bundle, n); e++ {
 			accesses = append(accesses, pager.Access{Expert: pager.ExpertID(e), Slot: pager.Slot(e)})
 		}
-		if err := r.recordUpload(r.schedule.prefetch(accesses), accesses); err != nil {
+		if err := r.recordUpload(r.schedule.prefetch(accesses)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -70,6 +70,7 @@ func (r *runner) uploadOnce(t testing.TB) {
 		if err := q.timeline.Wait(t.Context(), q.submitted); err != nil {
 			t.Fatal(err)
 		}
+		q.finished(q.submitted)
 		q.recycle()
 	}
 }
