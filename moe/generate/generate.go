@@ -190,7 +190,12 @@ func (a *answer) next(ctx context.Context, m *meter, id int32) error {
 	}
 	m.add(1, times)
 	a.tell(pager.Decode, 1, times)
-	a.Session.prefetch.took(times, a.runner.Moved()-moved, a.runner.Stats().Misses-stats.Misses)
+	now := a.runner.Stats()
+	a.Session.prefetch.took(used{
+		wall: times.Wall, upload: times.Upload, moved: a.runner.Moved() - moved,
+		misses:     now.Misses - stats.Misses,
+		prefetched: (now.PrefetchUsed - stats.PrefetchUsed) * a.model.Shape().ExpertBytes(),
+	})
 	return nil
 }
 

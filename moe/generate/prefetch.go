@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"ufm/moe"
 	"ufm/pager"
 )
 
@@ -38,11 +37,12 @@ func ParsePrefetch(name string) (Prefetch, error) {
 	return 0, fmt.Errorf("generate: unknown prefetch %q (gate, off, auto)", name)
 }
 
-// The trials of PrefetchAuto, in decode steps. What was settled is tried again, for a
-// sequence may change its ways.
+// The trials of PrefetchAuto, in decode steps: without prefetching, with it, and without again,
+// so that what changes steadily on the way, as while a cache fills, counts on both sides. What was
+// settled is tried again, for a sequence may change its ways.
 const (
 	warmUpSteps  = 4
-	trialSteps   = 16
+	trialSteps   = 8 // without, twice, and half of those with
 	settledSteps = 1024
 )
 
@@ -60,7 +60,9 @@ type prefetchSwitch struct {
 	steps   int             // of the current trial
 	walls   []time.Duration // of its steps
 	sum     used
-	without time.Duration // median step of the trial without prefetching
+	without time.Duration // median step of the first trial without prefetching
+	with    time.Duration // likewise with it
+	most    time.Duration // that the prefetches which were used can have saved a step
 	on      bool          // what was settled
 	reason  string        // why
 }
@@ -72,15 +74,17 @@ const (
 	warmUp trial = iota
 	tryWithout
 	tryWith
+	tryWithoutAgain
 	settled
 )
 
 // used is what decode steps took.
 type used struct {
-	wall   time.Duration
-	upload time.Duration // 0: unknown
-	moved  int64         // bytes
-	misses int64
+	wall       time.Duration
+	upload     time.Duration // 0: unknown
+	moved      int64         // bytes
+	misses     int64
+	prefetched int64 // bytes of prefetched experts that were used
 }
 
 // now tells whether the next step prefetches.
@@ -94,26 +98,29 @@ func (p *prefetchSwitch) now(phase pager.Phase) bool {
 	return phase == pager.Decode && (p.trial == tryWith || p.trial == settled && p.on)
 }
 
-// took learns what one decode step cost.
-func (p *prefetchSwitch) took(t moe.StepTimes, moved, misses int64) {
+// took learns what one decode step used.
+func (p *prefetchSwitch) took(u used) {
 	if p.mode != PrefetchAuto {
 		return
 	}
 	p.steps++
 	if p.trial != settled {
-		p.walls = append(p.walls, t.Wall)
+		p.walls = append(p.walls, u.wall)
 	}
-	p.sum.wall += t.Wall
-	p.sum.upload += t.Upload
-	p.sum.moved += moved
-	p.sum.misses += misses
+	p.sum.wall += u.wall
+	p.sum.upload += u.upload
+	p.sum.moved += u.moved
+	p.sum.misses += u.misses
+	p.sum.prefetched += u.prefetched
 	switch {
 	case p.trial == warmUp && p.steps == warmUpSteps:
 		p.begin(tryWithout)
 	case p.trial == tryWithout && p.steps == trialSteps:
 		p.endWithout()
-	case p.trial == tryWith && p.steps == trialSteps:
+	case p.trial == tryWith && p.steps == 2*trialSteps:
 		p.endWith()
+	case p.trial == tryWithoutAgain && p.steps == trialSteps:
+		p.decide()
 	case p.trial == settled && p.steps == settledSteps:
 		p.begin(tryWithout)
 	}
@@ -141,32 +148,48 @@ func (p *prefetchSwitch) endWithout() {
 		p.settle(false, "nothing missed in %d tokens", trialSteps)
 		return
 	}
-	busy, known := p.busy()
-	if known && busy >= busyLink {
+	moving, known := p.moving(p.sum.moved)
+	if busy := moving.Seconds() / p.sum.wall.Seconds(); known && busy >= busyLink {
 		p.settle(false, "the link was busy %.0f %% of the time", 100*busy)
 		return
 	}
 	p.begin(tryWith)
 }
 
-// busy is the share of time in which the link moved something.
-func (p *prefetchSwitch) busy() (share float64, known bool) {
-	switch wall := p.sum.wall.Seconds(); {
-	case wall <= 0:
-		return 0, false
-	case p.sum.upload > 0:
-		return p.sum.upload.Seconds() / wall, true
+// moving is the time that the link takes for so many bytes, as far as that is known.
+func (p *prefetchSwitch) moving(bytes int64) (t time.Duration, known bool) {
+	seconds := 0.0
+	switch {
+	case p.sum.upload > 0 && p.sum.moved > 0:
+		seconds = p.sum.upload.Seconds() / float64(p.sum.moved)
 	case p.linkGBs > 0:
-		return float64(p.sum.moved) / (p.linkGBs * 1e9 * wall), true
+		seconds = 1 / (1e9 * p.linkGBs)
+	default:
+		return 0, false
 	}
-	return 0, false
+	return time.Duration(seconds * float64(bytes) * float64(time.Second)), true
 }
 
 func (p *prefetchSwitch) endWith() {
-	with, without := p.median(), p.without
-	on := float64(with) < (1-faster)*float64(without)
-	p.settle(on, "a token took %.3g ms with it, %.3g ms without",
-		milliseconds(with), milliseconds(without))
+	p.with = p.median()
+	p.most = p.without
+	if moving, known := p.moving(p.sum.prefetched); known {
+		p.most = moving / time.Duration(p.steps)
+	}
+	p.begin(tryWithoutAgain)
+}
+
+// decide compares the trials. Prefetching saves at most the uploads that it had done before
+// they were wanted: what goes beyond is something else's doing.
+func (p *prefetchSwitch) decide() {
+	with, without := p.with, (p.without+p.median())/2
+	saved := min(without-with, p.most)
+	on := float64(saved) > faster*float64(without)
+	reason := fmt.Sprintf("a token took %.3g ms with it, %.3g ms without", milliseconds(with), milliseconds(without))
+	if !on && without > with {
+		reason += fmt.Sprintf(", of which it can have saved %.3g", milliseconds(p.most))
+	}
+	p.settle(on, "%s", reason)
 }
 
 // state is what results say of prefetching.

@@ -5,39 +5,47 @@ import (
 	"testing"
 	"time"
 
-	"ufm/moe"
 	"ufm/pager"
 )
 
-// decodeWith feeds a switch with steps until it settled.
-func decodeWith(p *prefetchSwitch, with, without time.Duration, misses int64, busy float64) {
-	for range warmUpSteps + 2*trialSteps {
-		wall := without
+// decoded is what decode steps cost in a test: with prefetching and without.
+type decoded struct {
+	with, without time.Duration
+	misses        int64
+	busy          float64 // share of the time in which the link moves a kilobyte a step
+	saved         int64   // bytes of prefetched experts that were used
+}
+
+// feed runs a switch until it has settled.
+func (d decoded) feed(p *prefetchSwitch) {
+	for range warmUpSteps + 4*trialSteps {
+		u := used{wall: d.without, moved: 1000, misses: d.misses}
 		if p.now(pager.Decode) {
-			wall = with
+			u.wall, u.prefetched = d.with, d.saved
 		}
-		p.took(moe.StepTimes{Wall: wall, Upload: time.Duration(busy * float64(wall))}, 1000, misses)
+		u.upload = time.Duration(d.busy * float64(u.wall))
+		p.took(u)
 	}
 }
 
 func TestPrefetchAutoMeasures(t *testing.T) {
 	const ms = time.Millisecond
 	for name, test := range map[string]struct {
-		with, without time.Duration
-		misses        int64
-		busy          float64
-		on            bool
-		reason        string
+		decoded
+		on     bool
+		reason string
 	}{
-		"faster":        {8 * ms, 10 * ms, 3, 0.5, true, "8 ms with it, 10 ms without"},
-		"slower":        {11 * ms, 10 * ms, 3, 0.5, false, "11 ms with it, 10 ms without"},
-		"hardly faster": {9950 * time.Microsecond, 10 * ms, 3, 0.5, false, "without"},
-		"busy link":     {8 * ms, 10 * ms, 3, 0.95, false, "busy 95 %"},
-		"no misses":     {8 * ms, 10 * ms, 0, 0, false, "nothing missed"},
+		"faster":        {decoded{8 * ms, 10 * ms, 3, 0.5, 500}, true, "8 ms with it, 10 ms without"},
+		"slower":        {decoded{11 * ms, 10 * ms, 3, 0.5, 500}, false, "11 ms with it, 10 ms without"},
+		"hardly faster": {decoded{9950 * time.Microsecond, 10 * ms, 3, 0.5, 500}, false, "without"},
+		"by chance":     {decoded{8 * ms, 10 * ms, 3, 0.5, 10}, false, "can have saved 0.04"},
+		"times unknown": {decoded{8 * ms, 10 * ms, 3, 0, 0}, true, "8 ms with it"},
+		"busy link":     {decoded{8 * ms, 10 * ms, 3, 0.95, 500}, false, "busy 95 %"},
+		"no misses":     {decoded{8 * ms, 10 * ms, 0, 0, 0}, false, "nothing missed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var p prefetchSwitch
-			decodeWith(&p, test.with, test.without, test.misses, test.busy)
+			test.feed(&p)
 			if p.now(pager.Decode) != test.on || !strings.Contains(p.state(), test.reason) {
 				t.Errorf("got %q, want %t with %q", p.state(), test.on, test.reason)
 			}
@@ -48,13 +56,32 @@ func TestPrefetchAutoMeasures(t *testing.T) {
 	}
 }
 
+// TestPrefetchAutoKnowsTrends: steps that become faster by themselves, as while a pool fills,
+// are not prefetching's doing.
+func TestPrefetchAutoKnowsTrends(t *testing.T) {
+	var p prefetchSwitch
+	for i := range warmUpSteps + 4*trialSteps {
+		wall := time.Duration(100-i) * time.Millisecond
+		if p.now(pager.Decode) {
+			wall += 2 * time.Millisecond
+		}
+		p.took(used{wall: wall, misses: 3, prefetched: 1e9})
+	}
+	if p.now(pager.Decode) || p.trial != settled {
+		t.Errorf("got %q, though each token took longer with it", p.state())
+	}
+}
+
 func TestPrefetchAutoTriesAgain(t *testing.T) {
 	var p prefetchSwitch
-	decodeWith(&p, 8, 10, 3, 0)
-	for range settledSteps {
-		p.took(moe.StepTimes{Wall: 8}, 1000, 3)
+	decoded{with: 8, without: 10, misses: 3}.feed(&p)
+	if !p.now(pager.Decode) {
+		t.Fatalf("got %q, want it on", p.state())
 	}
-	decodeWith(&p, 12, 10, 3, 0)
+	for range settledSteps {
+		p.took(used{wall: 8, moved: 1000, misses: 3})
+	}
+	decoded{with: 12, without: 10, misses: 3}.feed(&p)
 	if p.now(pager.Decode) {
 		t.Errorf("got %q after prefetching had become slower", p.state())
 	}
@@ -79,7 +106,7 @@ func TestPrefetchModes(t *testing.T) {
 func TestLinkWithoutTimestamps(t *testing.T) {
 	p := prefetchSwitch{linkGBs: 10}
 	for range warmUpSteps + trialSteps {
-		p.took(moe.StepTimes{Wall: time.Millisecond}, 9_500_000, 3)
+		p.took(used{wall: time.Millisecond, moved: 9_500_000, misses: 3})
 	}
 	if !strings.Contains(p.state(), "busy 95 %") {
 		t.Errorf("got %q, want the share that bytes and rate give", p.state())
