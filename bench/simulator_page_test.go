@@ -249,7 +249,7 @@ func predictedTable(
 		// A policy that has changed since the rows were recorded decides otherwise: then
 		// the two times are not of the same work.
 		same := math.Abs(float64(*p.Replayed)/float64(*p.Uploads)-1) < 0.01
-		if p.Layers == 1 && p.DType != "f16" && same && math.Abs(*p.Error) > within {
+		if p.DType != "f16" && same && math.Abs(*p.Error) > within {
 			t.Errorf("%s with %d experts of %s: predicted %.4g ms, measured %.4g: %s off",
 				p.Mode, p.Experts, p.DType, *p.PredictedMs, *p.MeasuredMs, signedPercent(*p.Error))
 		}
