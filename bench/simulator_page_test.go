@@ -29,8 +29,8 @@ func TestSimulatorPage(t *testing.T) {
 	want := page
 	for name, text := range map[string]string{
 		"published": publishedTable(t),
-		"h100": predictedTable(t, "../results/2026-11-27-h100-2/rows.jsonl",
-			[]string{"../results/2026-11-27-h100-2/hardware.json"}, 0.05, judged),
+		"h100": predictedTable(t, "../results/2026-11-27-h100-3/rows.jsonl",
+			[]string{"../results/2026-11-27-h100-3/hardware.json"}, 0.05, judged),
 		"vulkan": recordedTable(t, "vulkan"),
 		"cpu":    recordedTable(t, "cpu"),
 	} {
