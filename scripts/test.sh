@@ -19,20 +19,23 @@ step sh scripts/browser.sh
 step sh scripts/lint.sh
 step go test -race -timeout 8m ./...
 
-# What takes minutes under the race detector.
-step go test -timeout 5m ./cmd/ufm -run 'TestScripts/info_measure'
-
-# The Vulkan suite once more under each kind of validation.
+# What takes minutes under the race detector, and the Vulkan suite once more under validation, which
+# has the core checks in either kind. Each keeps little more than one core busy, so they run together.
+step go test -timeout 10m ./cmd/ufm -run 'TestScripts/info_measure' &
+measured=$!
 if sh scripts/driver.sh --has-validation; then
-	for kind in core sync gpu; do
-		step env UFM_VALIDATION=$kind go test -timeout 20m ./vk/... ./moe/vulkan/...
-	done
+	step env UFM_VALIDATION=core go test ./vk/...
+	step env UFM_VALIDATION=sync go test -timeout 20m ./vk/... ./moe/vulkan/... &
+	sync=$!
+	step env UFM_VALIDATION=gpu go test -timeout 20m ./vk/... ./moe/vulkan/...
+	wait $sync
 elif [ "${UFM_VULKAN:-}" = required ]; then
 	echo 'the Vulkan validation layer is missing' >&2
 	exit 1
 else
 	echo 'SKIPPED: the Vulkan suite under validation, for there is no validation layer' >&2
 fi
+wait $measured
 
 # Without cgo there is no Vulkan, and everything else must work.
 step env -u UFM_VULKAN CGO_ENABLED=0 go vet ./...
