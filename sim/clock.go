@@ -15,8 +15,8 @@ import (
 //	transfer 1                └──waits──└──[bundle 2]──
 //
 // A group costs the host one turn: it decides when the router's choice is there, records and
-// submits all uploads beside all computes, and sleeps until the next router has run, which is
-// part of the tail. No copy starts before all are recorded, and likewise no compute. Hits
+// submits all uploads beside all computes, few of them before, and sleeps until the next router
+// has run, which is part of the tail. No copy starts before all are recorded, and likewise no compute. Hits
 // compute in chunks, so that slots which misses of the same group take are free early.
 // Misses are copied and computed in bundles; an upload into a slot waits for the compute
 // that last read it, and its queue then for the link, which all queues share. Where the
@@ -175,7 +175,8 @@ func (c *clock) cut(plan pager.Plan) (hits int) {
 	}
 	leaving := c.orderHits(plan)
 	for done := 0; done < plan.Hits; {
-		done += endOfHits(plan.Hits-done, done, leaving, max(chunk, len(misses)/8))
+		first := max(min(chunk, leaving), len(misses)/8)
+		done += endOfHits(plan.Hits-done, done, leaving, first)
 		ends = append(ends, done)
 	}
 	hits = len(ends)
@@ -188,20 +189,21 @@ func (c *clock) cut(plan pager.Plan) (hits int) {
 }
 
 // record lets the host record a plan that was cut: the uploads of misses and all computes,
-// beside each other where they have queues of their own. It returns when each were submitted.
-// What a step with everything resident takes is part of its beginning.
+// beside each other where there are many and they have queues of their own. What an upload takes
+// was measured where every queue has a goroutine. It returns when each were submitted. What a
+// step with everything resident takes is part of its beginning.
 func (c *clock) record(hits, misses int) (uploads, computes float64) {
 	if c.resident {
 		return c.now, c.now
 	}
-	n := len(c.ends) - hits
-	uploads = c.now + float64(n)*c.host.upload + float64(misses-n)*c.host.copy
-	computes = float64(len(c.ends)) * c.host.compute
-	if len(c.queue) == 0 {
+	n, queues := len(c.ends)-hits, len(c.queue)
+	uploads = float64(n)*c.host.upload + float64(misses-n)*c.host.copy
+	computes = c.now + float64(len(c.ends))*c.host.compute
+	if queues == 0 || n < manyUploads {
+		uploads *= float64(max(queues, 1))
 		computes += uploads
-	} else {
-		computes += c.now
 	}
+	uploads += c.now
 	c.now = max(uploads, computes)
 	return uploads, computes
 }

@@ -19,10 +19,11 @@ func TestClockHost(t *testing.T) {
 		order  pager.Order
 		want   []float64 // µs of each step
 	}{
-		// A turn is 30 with one compute, 22 without. One bundle of two: 6 + 1, then its wait and
-		// copies, while the compute is recorded; then only hits, in one compute of 8.
+		// A turn is 30 with one compute, 22 without. One bundle of two: 6 + 1, and as much again, for
+		// only one goroutine of two records; then its wait and copies, while the compute is
+		// recorded; then only hits, in one compute of 8.
 		{"queues", hardware.ByQueues, pager.ResidentFirst,
-			[]float64{22 + 7 + 50 + 200 + 21 + 5 + 22, 22 + 8 + 21 + 5 + 22}},
+			[]float64{22 + 14 + 50 + 200 + 21 + 5 + 22, 22 + 8 + 21 + 5 + 22}},
 		// One queue starts when both are recorded: its copies wait for nothing else.
 		{"in turn", hardware.InTurn, pager.ResidentFirst,
 			[]float64{22 + 7 + 8 + 200 + 20 + 5 + 22, 22 + 8 + 20 + 5 + 22}},

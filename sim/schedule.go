@@ -12,7 +12,9 @@ import (
 const (
 	chunkBytes = 32 << 20 // misses are bundled up to this size,
 	manyChunks = 8        // and from so many bundles on up to twice that
-	maxChunks  = 64       // a group is not cut into more bundles
+
+	manyUploads = 5  // from so many on they are recorded beside computes
+	maxChunks   = 64 // a group is not cut into more bundles
 )
 
 // missChunk is the number of misses that are uploaded and computed together: where slots come

@@ -37,7 +37,8 @@ func TestPeakOf(t *testing.T) {
 			if finite != (p.Largest < Infinite) {
 				t.Fatalf("%d values, %g at %d: largest %#x", n, v, at, p.Largest)
 			}
-			if got := math.Float32frombits(uint32(Ordered(uint32(p.Highest)))); n > 0 && finite && float64(got) != highest {
+			got := math.Float32frombits(uint32(Ordered(uint32(p.Highest))))
+			if n > 0 && finite && float64(got) != highest {
 				t.Fatalf("%d values, %g at %d: highest %g, want %g", n, v, at, got, highest)
 			}
 			if n > 0 {

@@ -20,7 +20,7 @@ func TestDo(t *testing.T) {
 	}
 }
 
-// The caller does not wait for a goroutine to begin: on one core it does everything itself.
+// Without another core the caller does everything itself, in order.
 func TestDoAlone(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	var order []int

@@ -42,7 +42,7 @@ func ParsePrefetch(name string) (Prefetch, error) {
 // settled is tried again, for a sequence may change its ways.
 const (
 	warmUpSteps  = 4
-	trialSteps   = 8 // without, twice, and half of those with
+	trialSteps   = 8 // of each trial without it; that with it has twice as many
 	settledSteps = 1024
 )
 
@@ -149,7 +149,7 @@ func (p *prefetchSwitch) endWithout() {
 		return
 	}
 	moving, known := p.moving(p.sum.moved)
-	if busy := moving.Seconds() / p.sum.wall.Seconds(); known && busy >= busyLink {
+	if busy := moving.Seconds() / p.sum.wall.Seconds(); known && p.sum.wall > 0 && busy >= busyLink {
 		p.settle(false, "the link was busy %.0f %% of the time", 100*busy)
 		return
 	}
@@ -185,7 +185,8 @@ func (p *prefetchSwitch) decide() {
 	with, without := p.with, (p.without+p.median())/2
 	saved := min(without-with, p.most)
 	on := float64(saved) > faster*float64(without)
-	reason := fmt.Sprintf("a token took %.3g ms with it, %.3g ms without", milliseconds(with), milliseconds(without))
+	reason := fmt.Sprintf("a token took %.3g ms with it, %.3g ms without",
+		milliseconds(with), milliseconds(without))
 	if !on && without > with {
 		reason += fmt.Sprintf(", of which it can have saved %.3g", milliseconds(p.most))
 	}

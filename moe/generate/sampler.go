@@ -68,6 +68,9 @@ func (s *sampler) next(logits []float32) (int32, error) {
 // likeliest is the token with the highest logit, of equals the first. All logits are looked
 // through for their peak and then, in the piece that has it, for where it stands.
 func likeliest(logits []float32) (int32, error) {
+	if len(logits) == 0 {
+		return 0, errors.New("generate: no logits to choose from")
+	}
 	const piece = 1 << 12
 	best, at := kernel.PeakOf(nil), 0
 	for first := 0; first < len(logits); first += piece {

@@ -4,6 +4,7 @@ package vulkan
 
 import (
 	"testing"
+	"time"
 
 	"ufm/moe"
 )
@@ -36,20 +37,10 @@ func TestUploadsBesideComputes(t *testing.T) {
 	if err := r.Attach(t.Context(), g.bank); err != nil {
 		t.Fatal(err)
 	}
-	queues := r.device.Transfers()
-	r.transfers, r.batches = nil, r.batches[:1]
-	for i := range maxTransfers {
-		batch := &batch{queue: queues[i%len(queues)]}
-		r.batches = append(r.batches, batch)
-		transfer, err := newRecorder(r.device, batch)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.own(transfer)
-		r.transfers = append(r.transfers, transfer)
-	}
+	r.apartQueues(t)
 	const bundle = 4 // of 40 experts
-	r.schedule.queues, r.schedule.expertBytes, r.schedule.stageBytes = maxTransfers, 2*chunkBytes/bundle, 1<<40
+	s := r.schedule
+	s.expertBytes, s.stageBytes = 2*chunkBytes/bundle, 1<<40
 
 	step := &moe.Batch{
 		Tokens: g.tokens, Input: g.input, Routing: g.routing, Capture: newCapture(shape, g.tokens),
@@ -65,5 +56,80 @@ func TestUploadsBesideComputes(t *testing.T) {
 	// The first router; then for each layer computes and two queues' uploads.
 	if want := 1 + 2*(1+maxTransfers); times.Submits != want {
 		t.Errorf("submits: got %d, want %d", times.Submits, want)
+	}
+}
+
+// apartQueues gives uploads a batch for each of two queues, whatever the device has.
+func (r *runner) apartQueues(t *testing.T) {
+	t.Helper()
+	queues := r.device.Transfers()
+	r.transfers, r.batches = nil, r.batches[:1]
+	for i := range maxTransfers {
+		batch := &batch{queue: queues[i%len(queues)]}
+		r.batches = append(r.batches, batch)
+		transfer, err := newRecorder(r.device, batch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.own(transfer)
+		r.transfers = append(r.transfers, transfer)
+	}
+	r.schedule.queues = maxTransfers
+	clear(r.schedule.written) // by timelines that are no more
+}
+
+// TestHostTimerStages: a bank that needs staging is measured as it is used, one queue after the
+// other.
+func TestHostTimerStages(t *testing.T) {
+	h, err := open(t, Options{Bank: Staged}).newHostTimer(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := h.close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	h.apartQueues(t)
+	if h.uploadsBeside() {
+		t.Fatal("uploads from a staged bank are recorded beside each other")
+	}
+	if _, err := h.misses(t.Context(), 8, 1); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestRelease: what was recorded but never submitted is let go, so that closing need not wait.
+func TestRelease(t *testing.T) {
+	h, err := open(t, Options{}).newHostTimer(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := h.close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	ops := h.schedule.group(h.plan(8, 1))
+	if err := h.recordComputes(ops, &h.batch, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.release(); err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	if err := h.drain(); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(start); took > closeWait/2 {
+		t.Errorf("the device took %v to end", took)
+	}
+	for _, c := range []struct {
+		t    *recorder
+		want uint64
+	}{{h.compute, h.schedule.compute}, {h.transfers[0], h.schedule.transfer}} {
+		if got, err := c.t.timeline.Value(); err != nil || got < c.want {
+			t.Errorf("a timeline stands at %d, %v, want %d", got, err, c.want)
+		}
 	}
 }

@@ -277,7 +277,8 @@ func (r *runner) release() error {
 // not, for the host itself waits for those.
 func (r *runner) uploadsBeside() bool { return len(r.batches) > 1 && r.bank.ring == nil }
 
-// waitsApart reports whether computes may wait for uploads that are submitted after them.
+// waitsApart reports whether computes may wait for uploads that are submitted after them: always
+// on a device that has queues for both, but not where a test lets one queue stand for several.
 func (r *runner) waitsApart() bool { return r.compute.batch.queue != r.transfers[0].batch.queue }
 
 // submitUploads records and submits the uploads of a group on one transfer queue.

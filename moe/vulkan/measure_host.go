@@ -116,7 +116,7 @@ func (h *hostTimer) close() error {
 func (h *hostTimer) layer(ctx context.Context) (float64, error) {
 	return medianAfter(layerRest, func() (float64, error) {
 		h.batch.Step++
-		h.times = moe.StepTimes{Timed: true}
+		h.startTimes()
 		start := time.Now()
 		if err := h.stepPaged(ctx, &h.batch); err != nil || !h.times.Timed {
 			return 0, err
@@ -243,9 +243,16 @@ func (h *hostTimer) copyWait(ctx context.Context) (float64, error) {
 	})
 }
 
-// submitAllUploads records and submits the uploads of a group, as runOps does where there are many.
+// submitAllUploads records and submits the uploads of a group, as runOps does where there are
+// many and they need no staging.
 func (h *hostTimer) submitAllUploads(ops []op) error {
 	errs := make([]error, len(h.transfers))
+	if !h.uploadsBeside() {
+		for q := range errs {
+			errs[q] = h.submitUploads(ops, q)
+		}
+		return errors.Join(errs...)
+	}
 	share.Do(len(errs), func(q int) { errs[q] = h.submitUploads(ops, q) })
 	return errors.Join(errs...)
 }

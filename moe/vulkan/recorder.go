@@ -4,6 +4,7 @@ package vulkan
 
 import (
 	"errors"
+	"slices"
 
 	"ufm/vk"
 )
@@ -49,9 +50,9 @@ type recording struct {
 	value    uint64 // that it signals
 }
 
-// maxTimed bounds the command buffers that are timed; the others of a recorder that needs
-// more at once run untimed, and the times of their step are unknown.
-const maxTimed = 1024
+// maxTimed bounds the command buffers that are timed; the others of a recorder that needs more at
+// once run untimed, and are dropped once they have: the times of that step are unknown.
+const maxTimed = 2048
 
 func newRecorder(d *vk.Device, b *batch) (*recorder, error) {
 	t, err := d.NewTimeline()
@@ -97,9 +98,8 @@ func (r *recorder) prepare(n int) error {
 			if err != nil {
 				return err
 			}
-			added := recording{commands: c, stamp: 2 * len(r.ring)}
-			r.ring = append(append(r.ring[r.first:len(r.ring):len(r.ring)], r.ring[:r.first]...), added)
-			r.first = 0
+			r.rotate()
+			r.ring = append(r.ring, recording{commands: c, stamp: 2 * len(r.ring)})
 		}
 		e := r.at(r.used + r.ready)
 		e.commands.Begin()
@@ -169,18 +169,43 @@ func (r *recorder) times() ([]uint64, bool, error) {
 	return t, true, nil
 }
 
+// rotate makes the first the first of the slice, too.
+func (r *recorder) rotate() {
+	r.ring = slices.Concat(r.ring[r.first:], r.ring[:r.first])
+	r.first = 0
+}
+
 // recycle takes the command buffers back that the device has finished.
-func (r *recorder) recycle() {
+func (r *recorder) recycle() error {
 	for i, n := range r.runs {
 		if e := r.at(i); e.timed() {
 			r.stamps.Reset(e.stamp, min(2*n, 2*maxTimed-e.stamp))
 		}
 	}
-	if r.done > 0 {
-		r.first = (r.first + r.done) % len(r.ring)
+	n := r.done
+	r.used, r.done = r.used-n, 0
+	if len(r.ring) > maxTimed {
+		return r.dropUntimed(n)
 	}
-	r.used -= r.done
-	r.done = 0
+	if n > 0 {
+		r.first = (r.first + n) % len(r.ring)
+	}
+	return nil
+}
+
+// dropUntimed closes the first n that are not timed, and leaves the others of them at the end.
+func (r *recorder) dropUntimed(n int) (err error) {
+	r.rotate()
+	finished := r.ring[:n]
+	r.ring = slices.Clone(r.ring[n:])
+	for _, e := range finished {
+		if e.timed() {
+			r.ring = append(r.ring, e)
+		} else {
+			err = errors.Join(err, e.commands.Close())
+		}
+	}
+	return err
 }
 
 // runs yields each n of those that are finished, from the ith on, whose timestamps follow each

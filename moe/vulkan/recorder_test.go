@@ -51,7 +51,9 @@ func TestRecorder(t *testing.T) {
 			}
 			latest = v
 		}
-		r.recycle()
+		if err := r.recycle(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for i, n := range []int{1, 3, 2, 7, 1, 0, 12, 5} {
 		before := r.record(t, 2, false)
@@ -82,10 +84,15 @@ func TestRecorder(t *testing.T) {
 	if _, timed, err := r.times(); timed || err != nil {
 		t.Errorf("%d at once: got timed %v, %v, want untimed", maxTimed+1, timed, err)
 	}
-	r.recycle()
-	last = r.record(t, 1, false)
-	if err := r.timeline.Wait(t.Context(), last); err != nil {
+	if err := r.recycle(); err != nil {
 		t.Fatal(err)
 	}
-	r.finished(last)
+	for range 30 { // more than once around the ring: what comes after is timed
+		last = r.record(t, 100, false)
+		if err := r.timeline.Wait(t.Context(), last); err != nil {
+			t.Fatal(err)
+		}
+		r.finished(last)
+		collect("after too many", 100)
+	}
 }

@@ -50,7 +50,7 @@ type runner struct {
 	moved    atomic.Int64
 	waits    int
 	staged   []pager.Access // scratch of recordUpload
-	copies   []span         // uploads, scratch of transferTimes
+	copies   []span         // uploads of the step under way
 	idle     uint64         // since when the compute queue had nothing to do, by its last times
 	rounded  bool           // some activations were rounded to 16 bits
 	times    moe.StepTimes  // of the step under way
@@ -295,7 +295,9 @@ func (r *runner) uploadAll(ctx context.Context) error {
 			return err
 		}
 		t.finished(o.signal)
-		t.recycle()
+		if err := t.recycle(); err != nil {
+			return err
+		}
 	}
 	r.moved.Store(0)
 	return nil
@@ -348,21 +350,25 @@ func (r *runner) collect() error {
 	if err := r.collectTimes(); err != nil {
 		return err
 	}
-	r.compute.recycle()
+	err := r.compute.recycle()
 	for _, t := range r.transfers {
-		t.recycle()
+		err = errors.Join(err, t.recycle())
 	}
-	return nil
+	return err
 }
 
-// submitAll sends what has been recorded: uploads first, so that the link starts.
-func (r *runner) submitAll() error {
-	for i := len(r.batches) - 1; i >= 0; i-- {
-		if err := r.batches[i].submit(); err != nil {
-			return err
-		}
+// submitAll sends what has been recorded: uploads first, so that the link starts. A batch that
+// fails does not keep the others.
+func (r *runner) submitAll() (err error) {
+	for _, b := range slices.Backward(r.batches) {
+		err = errors.Join(err, b.submit())
 	}
-	return nil
+	return err
+}
+
+// startTimes begins the account of a step.
+func (r *runner) startTimes() {
+	r.times, r.copies = moe.StepTimes{Timed: true}, r.copies[:0]
 }
 
 // Stats counts what the placement decided.

@@ -49,7 +49,7 @@ type scheduler struct {
 	uploads     int         // given out
 	ops         []op
 	hits        []pager.Access // of the group under way, in the order of their computes
-	chunkOf     []int32        // by slot: 1 + the chunk or hit of this group that uses it, while cutting
+	chunkOf     []int32        // by slot: a mark, or 1 + a hit of this group, while cutting
 }
 
 func newScheduler(slots, queues int, expertBytes int64) *scheduler {
@@ -80,7 +80,7 @@ func (s *scheduler) group(plan pager.Plan) []op {
 	misses := plan.Accesses[plan.Hits:]
 	leaving, chunk := s.orderHits(plan.Accesses[:plan.Hits], misses), s.missChunk(misses)
 	for rest := s.hits; len(rest) > 0; {
-		n := endOfHits(len(rest), len(s.hits)-len(rest), leaving, max(chunk, len(misses)/8))
+		n := endOfHits(len(rest), len(s.hits)-len(rest), leaving, max(min(chunk, leaving), len(misses)/8))
 		s.computeOp(rest[:n])
 		rest = rest[n:]
 	}
@@ -184,10 +184,10 @@ func (s *scheduler) next() uint64 {
 }
 
 // endOfHits cuts the hits so that slots which misses of this group take are free early, and
-// returns how many of the rest come next. The first chunk frees the slots of the first upload
-// or an eighth of all: where memory is at least seven times as fast as the link, that costs
-// less than 2 % of the upload time. Then chunks are three times as much as all before, and the
-// last has all that stay.
+// returns how many of the rest come next. The first chunk frees the slots of the first upload,
+// or of an eighth of all: where memory is seven times as fast as the link that eighth costs 2 %
+// of the uploads' time, and less where it is faster. Then chunks are three times as much as
+// all before, for more is free by then than the link can fill, and the last has all that stay.
 func endOfHits(rest, done, leaving, first int) int {
 	if leaving <= done {
 		return rest

@@ -286,3 +286,49 @@ func TestScheduleSingleQueueOrder(t *testing.T) {
 		}
 	}
 }
+
+// TestHitsThatLeaveComputeFirst: the first upload waits for the first compute, whichever hit has
+// its slot, and the hits that leave compute in the order in which misses take their slots.
+func TestHitsThatLeaveComputeFirst(t *testing.T) {
+	const hits = 60
+	plan := pager.Plan{Hits: hits}
+	for e := range pager.ExpertID(hits) {
+		plan.Accesses = append(plan.Accesses, pager.Access{Expert: e, Slot: pager.Slot(e), Hit: true})
+	}
+	leaving := []pager.Slot{59, 3, 58, 20, 57, 0, 40, 56, 55, 54, 53, 52, 51, 50, 49, 48}
+	for i, s := range leaving {
+		plan.Accesses = append(plan.Accesses, pager.Access{
+			Expert: hits + pager.ExpertID(i), Slot: s, Evicted: pager.ExpertID(s),
+		})
+	}
+	s := newScheduler(hits, maxTransfers, 128<<20)
+	ops := s.group(plan)
+	var computed []pager.Access
+	uploads, first := 0, ops[0].signal
+	for _, o := range ops {
+		if !o.upload {
+			computed = append(computed, o.accesses...)
+			continue
+		}
+		if uploads++; uploads <= maxTransfers && o.afterRead != first {
+			t.Errorf("upload %d waits for compute %d, want the first, %d", uploads, o.afterRead, first)
+		}
+	}
+	for i, want := range leaving {
+		if got := computed[i].Slot; got != want {
+			t.Errorf("compute %d: slot %d, want %d", i, got, want)
+		}
+	}
+	rest := computed[len(leaving):hits]
+	if !slices.IsSortedFunc(rest, func(a, b pager.Access) int { return cmp.Compare(a.Expert, b.Expert) }) {
+		t.Errorf("hits that stay: got %v, want them ascending", rest)
+	}
+	if got, want := len(ops[0].accesses), len(leaving)/8; got != want {
+		t.Errorf("the first chunk: got %d hits, want %d, an eighth of the misses", got, want)
+	}
+	plan.Accesses = plan.Accesses[:hits+3]
+	s = newScheduler(hits, maxTransfers, 4<<20) // so that one upload has all three
+	if got := len(s.group(plan)[0].accesses); got != 3 {
+		t.Errorf("three misses: the first chunk has %d hits, want just the three that leave", got)
+	}
+}

@@ -36,7 +36,8 @@ func (r *runner) step(ctx context.Context, b *moe.Batch) error {
 		}
 	}
 	start := time.Now()
-	r.times, r.one = moe.StepTimes{Timed: true}, b.Tokens == 1 && r.token.pipeline != nil
+	r.startTimes()
+	r.one = b.Tokens == 1 && r.token.pipeline != nil
 	submits, waits := r.submits(), r.waits
 	if err := r.fillInputs(b); err != nil {
 		return err

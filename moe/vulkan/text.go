@@ -162,7 +162,7 @@ func (s *stopped) Error() string { return s.err.Error() }
 // forward runs b through all layers.
 func (x *text) forward(ctx context.Context, b *moe.TextBatch) error {
 	start := time.Now()
-	x.times = moe.StepTimes{Timed: true}
+	x.startTimes()
 	submits, waits := x.submits(), x.waits
 	x.begin(b)
 	step := &moe.Batch{Step: b.Step, Tokens: len(b.IDs), Phase: b.Phase, Routing: b.Routing}
@@ -218,7 +218,7 @@ func (x *text) forwardPaged(ctx context.Context, b *moe.Batch) error {
 			return err
 		}
 		if err := x.prefetch(l + 1); err != nil {
-			return err
+			return errors.Join(err, x.release())
 		}
 	}
 	if err := x.await(wait, value); err != nil {

@@ -138,7 +138,9 @@ func (l *lab) dispatch(p *vk.Pipeline, push any, x, y, z int) {
 		l.t.Fatal(err)
 	}
 	l.queue.finished(l.value)
-	l.queue.recycle()
+	if err := l.queue.recycle(); err != nil {
+		l.t.Fatal(err)
+	}
 }
 
 // op runs one op of token.comp in so many workgroups and returns its address.

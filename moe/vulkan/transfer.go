@@ -79,9 +79,10 @@ func (r *runner) recordCopies(c *vk.Commands, accesses []pager.Access, first, la
 	})
 }
 
-// transferTimes returns when uploads were under way, as disjoint spans in order of time.
+// transferTimes returns when uploads of the step were under way, as far as they have ended: as
+// disjoint spans in order of time. Those of one queue may be known before those that ran beside
+// them on the other, so that all of a step are kept.
 func (r *runner) transferTimes() ([]span, error) {
-	r.copies = r.copies[:0]
 	for _, t := range r.transfers {
 		stamps, ok, err := t.times()
 		if err != nil {
@@ -92,7 +93,8 @@ func (r *runner) transferTimes() ([]span, error) {
 			r.copies = append(r.copies, span{stamps[i], stamps[i+1]})
 		}
 	}
-	return union(r.copies), nil
+	r.copies = union(r.copies)
+	return r.copies, nil
 }
 
 // collectTimes adds up what the finished command buffers took. A stall is time in which
@@ -117,7 +119,7 @@ func (r *runner) collectTimes() error {
 		r.idle = stamps[i+1]
 	}
 	r.times.Compute += nanoseconds(compute)
-	r.times.Upload += nanoseconds(overlap(uploads, 0, math.MaxUint64))
+	r.times.Upload = nanoseconds(overlap(uploads, 0, math.MaxUint64))
 	r.times.Stall += nanoseconds(stall)
 	return nil
 }

@@ -71,7 +71,9 @@ func (r *runner) uploadOnce(t testing.TB) {
 			t.Fatal(err)
 		}
 		q.finished(q.submitted)
-		q.recycle()
+		if err := q.recycle(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

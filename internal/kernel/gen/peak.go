@@ -10,7 +10,8 @@ import (
 // bits as kernel.PeakOf orders them.
 func generatePeak() {
 	const vectors = 4
-	TEXT("peakAVX2", NOSPLIT, "func(values *float32, groups int, highest *[8]int32, largest *[8]uint32)")
+	TEXT("peakAVX2", NOSPLIT,
+		"func(values *float32, groups int, highest *[8]int32, largest *[8]uint32)")
 	Doc("peakAVX2 is kernel.PeakOf of each lane.")
 	values, groups := Load(Param("values"), GP64()), Load(Param("groups"), GP64())
 	zero, unsigned := YMM(), YMM()
