@@ -81,15 +81,7 @@ func (r *runner) apartQueues(t *testing.T) {
 // TestHostTimerStages: a bank that needs staging is measured as it is used, one queue after the
 // other.
 func TestHostTimerStages(t *testing.T) {
-	h, err := open(t, Options{Bank: Staged}).newHostTimer(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := h.close(); err != nil {
-			t.Error(err)
-		}
-	}()
+	h := openHostTimer(t, Options{Bank: Staged})
 	h.apartQueues(t)
 	if h.uploadsBeside() {
 		t.Fatal("uploads from a staged bank are recorded beside each other")
@@ -101,15 +93,7 @@ func TestHostTimerStages(t *testing.T) {
 
 // TestRelease: what was recorded but never submitted is let go, so that closing need not wait.
 func TestRelease(t *testing.T) {
-	h, err := open(t, Options{}).newHostTimer(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := h.close(); err != nil {
-			t.Error(err)
-		}
-	}()
+	h := openHostTimer(t, Options{})
 	ops := h.schedule.group(h.plan(8, 1))
 	if err := h.recordComputes(ops, &h.batch, 0); err != nil {
 		t.Fatal(err)

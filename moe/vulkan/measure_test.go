@@ -131,17 +131,24 @@ func TestMeasureAll(t *testing.T) {
 	}
 }
 
-// TestHostTimer: a group of misses is cut into the uploads and computes that are divided by.
-func TestHostTimer(t *testing.T) {
-	h, err := open(t, Options{}).newHostTimer(t.Context())
+// openHostTimer opens a timer that is closed at the test's end.
+func openHostTimer(t *testing.T, o Options) *hostTimer {
+	t.Helper()
+	h, err := open(t, o).newHostTimer(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
+	t.Cleanup(func() {
 		if err := h.close(); err != nil {
 			t.Error(err)
 		}
-	}()
+	})
+	return h
+}
+
+// TestHostTimer: a group of misses is cut into the uploads and computes that are divided by.
+func TestHostTimer(t *testing.T) {
+	h := openHostTimer(t, Options{})
 	for _, c := range []struct{ misses, bundle, uploads int }{{8, 1, 8}, {64, 1, 64}, {64, 8, 8}} {
 		plan := h.plan(c.misses, c.bundle)
 		uploads, computes := 0, 0
