@@ -224,19 +224,6 @@ func (r *runner) runOps(ops []op, b *moe.Batch, l int) error {
 	return errors.Join(errs...)
 }
 
-// manyUploads are recorded beside computes; fewer are sooner on their way before them, for other
-// goroutines take 0.1 ms to wake up on an H100's host.
-const manyUploads = 5
-
-func uploadsOf(ops []op) (n int) {
-	for _, o := range ops {
-		if o.upload {
-			n++
-		}
-	}
-	return n
-}
-
 // recordComputes records the computes of a group.
 func (r *runner) recordComputes(ops []op, b *moe.Batch, l int) error {
 	for i, o := range ops {
