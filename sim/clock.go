@@ -16,8 +16,9 @@ import (
 //
 // A group costs the host one turn: it decides when the router's choice is there, records and
 // submits all uploads beside all computes, few of them before, and sleeps until the next router
-// has run, which is part of the tail. No copy starts before all are recorded, and likewise no compute. Hits
-// compute in chunks, so that slots which misses of the same group take are free early.
+// has run, which is part of the tail. No copy starts before all are recorded, and likewise no
+// compute. Hits compute in chunks, so that slots which misses of the same group take are free
+// early, and those that leave compute first.
 // Misses are copied and computed in bundles; an upload into a slot waits for the compute
 // that last read it, and its queue then for the link, which all queues share. Where the
 // whole bank is resident a step is one submission.
@@ -174,9 +175,9 @@ func (c *clock) cut(plan pager.Plan) (hits int) {
 		chunk = c.missChunk(misses)
 	}
 	leaving := c.orderHits(plan)
+	most := max(min(chunk, leaving), len(misses)/8) // in the first chunk
 	for done := 0; done < plan.Hits; {
-		first := max(min(chunk, leaving), len(misses)/8)
-		done += endOfHits(plan.Hits-done, done, leaving, first)
+		done += endOfHits(plan.Hits-done, done, leaving, most)
 		ends = append(ends, done)
 	}
 	hits = len(ends)

@@ -79,8 +79,9 @@ func (s *scheduler) group(plan pager.Plan) []op {
 	s.ops = s.ops[:0]
 	misses := plan.Accesses[plan.Hits:]
 	leaving, chunk := s.orderHits(plan.Accesses[:plan.Hits], misses), s.missChunk(misses)
+	first := max(min(chunk, leaving), len(misses)/8) // hits of the first chunk
 	for rest := s.hits; len(rest) > 0; {
-		n := endOfHits(len(rest), len(s.hits)-len(rest), leaving, max(min(chunk, leaving), len(misses)/8))
+		n := endOfHits(len(rest), len(s.hits)-len(rest), leaving, first)
 		s.computeOp(rest[:n])
 		rest = rest[n:]
 	}
@@ -117,12 +118,6 @@ func (s *scheduler) orderHits(hits, misses []pager.Access) (leaving int) {
 			s.chunkOf[m.Slot] = 0
 			leaving++
 		}
-	}
-	if leaving == 0 {
-		for _, h := range hits {
-			s.chunkOf[h.Slot] = 0
-		}
-		return 0
 	}
 	next := leaving
 	for _, h := range hits {
