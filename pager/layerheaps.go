@@ -52,8 +52,6 @@ const (
 	nobody = member(math.MaxInt64)
 )
 
-func memberOf(chance int64, e ExpertID) member { return member(chance<<expertBits | int64(e)) }
-
 func (m member) chance() int64 { return int64(m >> expertBits) }
 
 func (m member) expert() ExpertID { return ExpertID(m & (1<<expertBits - 1)) }

@@ -93,7 +93,7 @@ const (
 	// three traces. The optimum is flat: 5, 5 and 6 cost 0.1 points of hit rate on
 	// average, 8, 4 and 4 cost 0.3.
 	weightHazard, weightLong, weightRecent = 6, 4, 6
-	weightBits                             = 4
+	sixteenth                              = int64(1) << (oneBits + expertBits - 4) // as members have it
 
 	priorTurns    = 8  // the prior weighs as much as this many turns
 	defaultWindow = 48 // turns
@@ -133,9 +133,9 @@ func newNextUse(name string, shape Shape, window int) *nextUse {
 // drawHazard takes over the hazard's curve, which is flat above its last age.
 func (p *nextUse) drawHazard() {
 	for age := range p.ages[:hazardAges] {
-		p.ages[age].hazard = weightHazard * p.hazard.at(int64(age+1))
+		p.ages[age].hazard = weightHazard * (sixteenth >> oneBits) * p.hazard.at(int64(age+1))
 	}
-	old := weightHazard * p.hazard.at(hazardAges)
+	old := weightHazard * (sixteenth >> oneBits) * p.hazard.at(hazardAges)
 	for age := hazardAges; age < len(p.ages); age++ {
 		p.ages[age].hazard = old
 	}
@@ -229,11 +229,11 @@ func (p *nextUse) settle(e ExpertID) {
 	if first := p.shape.ID(layer, 0); e < first || e >= p.shape.ID(layer+1, 0) {
 		layer = p.shape.Layer(e) // a prefetch; a division
 	}
-	chance := int64(0)
+	m := member(e)
 	if p.heaps.fronts[layer].state != outdated {
-		chance = p.chance(layer, e)
+		m = p.member(layer, e)
 	}
-	p.heaps.insert(layer, memberOf(chance, e))
+	p.heaps.insert(layer, m)
 }
 
 // Evict takes the first of the layer whose first is needed last. The layer is chosen
@@ -322,22 +322,13 @@ func (p *nextUse) setNext(layer int) int64 {
 
 // rank computes the chances of a layer's residents and finds the least.
 func (p *nextUse) rank(layer int) {
-	r, habits, ages := p.ratesAt(p.turns[layer]), p.habits, p.ages
-	members := p.heaps.members(layer)
-	l := nothing
-	for i, m := range members {
-		e := m.expert()
-		h := &habits[e]
-		m = memberOf(r.chance(h, ageOf(ages, r.turn-h.last)), e)
-		members[i] = m
-		l = l.and(m)
-	}
+	l := p.ratesAt(p.turns[layer]).rank(p.heaps.members(layer), p.habits, p.ages)
 	p.heaps.fronts[layer].scans = 1
 	p.heaps.lead(layer, l)
 }
 
-// chance is the p of the rule for the next turn of e's layer.
-func (p *nextUse) chance(layer int, e ExpertID) int64 {
+// member is e with the p of the rule for the next turn of its layer.
+func (p *nextUse) member(layer int, e ExpertID) member {
 	r, h := p.ratesAt(p.turns[layer]), &p.habits[e]
-	return r.chance(h, p.age(r.turn-h.last))
+	return r.member(h, p.age(r.turn-h.last), e)
 }

@@ -229,7 +229,7 @@ func TestNextUseChance(t *testing.T) {
 			hazard := float64(p.hazard.at(int64(turns+1-used[len(used)-1]))) / float64(one)
 			want = (weightHazard*hazard + weightLong*long + weightRecent*recent/weight) / 16
 		}
-		if got := float64(p.chance(0, ExpertID(e))) / float64(one); math.Abs(got-want) > 1e-5 {
+		if got := float64(p.member(0, ExpertID(e)).chance()) / float64(one); math.Abs(got-want) > 1e-5 {
 			t.Errorf("expert %d: got chance %.6f, want %.6f", e, got, want)
 		}
 	}
