@@ -59,7 +59,8 @@ layout(buffer_reference, std430, buffer_reference_align = 4) coherent volatile b
     uint left;    // workgroups that have ended
 };
 layout(buffer_reference, std430, buffer_reference_align = 4) coherent volatile buffer Failed {
-    uint v; // a wait lasted too long; the host's memory, which nobody looks at but then
+    uint v;       // a wait lasted too long; the host's memory, which nobody looks at but then
+    uint stopped; // the op whose experts were not all there, with UNTIL
 };
 
 layout(push_constant, scalar) uniform Push {
@@ -74,8 +75,9 @@ layout(push_constant, scalar) uniform Push {
     uint patience;     // rounds of a wait
 } pc;
 
-// pc.flags. DEFERRED leaves the choice to the experts' first product.
-const uint GIVEN = 1, PLANNED = 2, PREDICT = 4, CHAINED = 8, KEPT = 16, DEFERRED = 32;
+// pc.flags. DEFERRED leaves the choice to the experts' first product; with UNTIL all ends there if
+// an expert is not resident.
+const uint GIVEN = 1, PLANNED = 2, PREDICT = 4, CHAINED = 8, KEPT = 16, DEFERRED = 32, UNTIL = 64;
 
 bool flag(uint f) { return (pc.flags & f) != 0; }
 
@@ -104,6 +106,25 @@ vec4 parted(uint64_t x, uint parts, uint stride, uint i) {
         }
     }
     return v;
+}
+
+const uint DIM4 = DIM / 4;
+const uint SHARE = 16;                    // threads of a position in attention
+const uint BLOCK = THREADS / SHARE;       // positions
+#define NONE uintBitsToFloat(0xff800000u) // -infinity
+
+// Splits are how attention cuts the past: into n of span positions.
+struct Splits {
+    uint n, span;
+};
+
+Splits splitsOf(uint most) {
+    const uint blocks = (pc.position + BLOCK) / BLOCK; // of pc.position + 1 positions
+    const uint least = max(1, min(blocks, most));
+    Splits s;
+    s.span = (blocks + least - 1) / least * BLOCK;
+    s.n = (pc.position + s.span) / s.span;
+    return s;
 }
 
 const uint POOL = MOST4 + THREADS > 2 * THREADS ? MOST4 + THREADS : 2 * THREADS;
@@ -166,11 +187,13 @@ void main() {
     if (gl_LocalInvocationID.x == 0 && pc.first < pc.last) fetch(pc.first);
     barrier();
     if (pc.first == pc.last) meet(1, pc.last); // a try
-    for (uint i = pc.first; i < pc.last; i++) {
+    bool on = true;
+    for (uint i = pc.first; i < pc.last && on; i++) {
         if (i > pc.first && !meet(i - pc.first, i)) return;
         switch (kind) {
         case PRODUCT:
-            product();
+            on = product();
+            if (!on && gl_GlobalInvocationID.x == 0) Failed(pc.failed).stopped = i;
             break;
         case ROUTE:
             route();

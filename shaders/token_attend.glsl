@@ -1,31 +1,28 @@
 // Attention of one token, with everything between the two projections: norms, positions, the
-// newest key and value, and the splits of the past put together.
+// newest key and value. What the splits of the past leave is put together by the projection
+// that follows: see stageAttended.
 //
-//   item (group of HEADS query heads of one key head, split): its queries, its part of the past ──┐
-//   the last of a group's items, as an atomic counts them: Σ over the splits                     ◄┘
+//   item (group of HEADS query heads of one key head, split): its queries, its part of the past
 //
 // A split is worked through in blocks of BLOCK positions. Of a block's scores SHARE threads side by
 // side take one position, for all heads; a subgroup makes the weights of a head; of its
 // values a thread takes four dimensions of one head, or of every SLOTS-th. Running maximum and
 // sum of each head make the softmax stable: what was added up before a larger score came is
-// scaled down.
+// scaled down. The fewer heads an item has, the fewer splits fill the device, and those are work
+// for the projection.
 //
 // Each item makes the queries that it needs, and the newest key and value. The last split's
 // writes those to the cache; what other items read there meanwhile they do not use.
 
-const uint SHARE = 16;
-const uint BLOCK = THREADS / SHARE;
-const uint DIM4 = DIM / 4;
 const uint HALF = DIM / 2;
 const uint SLOTS = THREADS / DIM4;                     // DIM4 <= THREADS
 const uint MINE = (HEADS + SLOTS - 1) / SLOTS;         // heads of a thread
 const uint WAYS = SLOTS < HEADS ? 1 : SLOTS / HEADS;   // threads that share a head's positions
 const uint KEYS = (DIM4 + SHARE - 1) / SHARE;          // loads of a thread for a position
-const uint TURN = 8;                                   // values that a thread asks for at a time
+const uint EACH_WAY = (BLOCK + WAYS - 1) / WAYS;       // positions
+const uint TURN = EACH_WAY < 8 ? EACH_WAY : 8;         // values that a thread asks for at a time
 const uint TURNS = ((HEADS + 1) * HALF + THREADS - 1) / THREADS;
-const uint MAX_SPLITS = 32;                            // of the past
 const uint PER_HEAD = 1, WHOLE_ROW = 2;                // op.norm
-#define NONE uintBitsToFloat(0xff800000u)              // -infinity
 
 layout(buffer_reference, std430, buffer_reference_align = 8) readonly restrict buffer Vec2In {
     vec2 v[];
@@ -40,10 +37,8 @@ struct Attend {
     uint64_t turns;    // (context, dim/2): cosine and sine
     uint64_t q_norm;   // (dim) or (heads, dim)
     uint64_t k_norm;   // (dim) or (kv_heads, dim)
-    uint64_t dst;      // (heads, dim)
     uint64_t acc;      // (splits, heads, dim), unscaled
     uint64_t state;    // (splits, heads) of maximum and sum
-    uint64_t counters; // (groups)
     uint heads;
     uint per_key;      // query heads that share a key head
     uint parts;
@@ -66,8 +61,6 @@ shared float weight[HEADS * BLOCK];
 shared float highest[HEADS];         // so far
 shared float total[HEADS];           // so far
 shared float shrink[HEADS];          // what the newest maximum makes of earlier results
-shared vec2 states[HEADS * MAX_SPLITS];
-shared bool merges;
 
 // projected adds up the parts of four elements.
 vec4 projected(uint i) {
@@ -107,16 +100,36 @@ void normRows(float scale, uint kv_heads) {
     barrier();
 }
 
-// make leaves the queries, the newest key and its value in row, norm and position applied, and
-// writes key and value to the cache if it is to keep them.
-void make(uint head0, bool keep) {
-    const uint tid = gl_LocalInvocationID.x;
+// project leaves the queries, the newest key and its value in row as the projection has them, and
+// returns what they are to be multiplied by.
+float project(uint head0) {
     const uint key = head0 / attention.per_key, kv_heads = attention.heads / attention.per_key;
     const uint key0 = attention.heads + key, value0 = key0 + kv_heads; // rows of the projection
-    vec2 turn[TURNS], by[TURNS]; // asked for beforehand, as they come from far away
+    float squares = 0.0;
+    if (attention.squares != 0ul)
+        [[unroll]] for (uint n = 0; n < MAX_PARTS; n++) { // all loads at once
+            const float one = FloatShared(attention.squares).v[min(n, attention.parts - 1)];
+            squares += n < attention.parts ? one : 0.0;
+        }
+    for (uint i = gl_LocalInvocationID.x; i < (HEADS + 2) * DIM4; i += THREADS) {
+        const uint n = i / DIM4;
+        const uint from = n < HEADS ? head0 + n : n == HEADS ? key0 : value0;
+        row[i] = projected(from * DIM4 + i % DIM4);
+    }
+    barrier();
+    return attention.squares == 0ul ? 1.0
+        : 1.0 / sqrt(squares / float(attention.d_model) + attention.epsilon);
+}
+
+// turn applies norm and position to row, and writes key and value to the cache if it is to keep
+// them.
+void turn(uint head0, float scale, bool keep) {
+    const uint tid = gl_LocalInvocationID.x;
+    const uint key = head0 / attention.per_key;
+    vec2 by[TURNS], angle[TURNS]; // asked for beforehand, as they come from far away
     [[unroll]] for (uint j = 0; j < TURNS; j++) {
         const uint i = min(j * THREADS + tid, (HEADS + 1) * HALF - 1), n = i / HALF, at = i % HALF;
-        turn[j] = Vec2In(attention.turns).v[pc.position * HALF + at];
+        angle[j] = Vec2In(attention.turns).v[pc.position * HALF + at];
         by[j] = vec2(1.0);
         if (attention.norm != 0) {
             const uint own = attention.norm != WHOLE_ROW ? 0 : (n < HEADS ? head0 + n : key) * DIM;
@@ -124,21 +137,7 @@ void make(uint head0, bool keep) {
             by[j] = vec2(norm.v[own + at], norm.v[own + HALF + at]);
         }
     }
-    float squares = 0.0;
-    if (attention.squares != 0ul)
-        [[unroll]] for (uint n = 0; n < MAX_PARTS; n++) { // all loads at once
-            const float one = FloatShared(attention.squares).v[min(n, attention.parts - 1)];
-            squares += n < attention.parts ? one : 0.0;
-        }
-    for (uint i = tid; i < (HEADS + 2) * DIM4; i += THREADS) {
-        const uint n = i / DIM4;
-        const uint from = n < HEADS ? head0 + n : n == HEADS ? key0 : value0;
-        row[i] = projected(from * DIM4 + i % DIM4);
-    }
-    barrier();
-    const float scale = attention.squares == 0ul ? 1.0
-        : 1.0 / sqrt(squares / float(attention.d_model) + attention.epsilon);
-    normRows(scale, kv_heads);
+    normRows(scale, attention.heads / attention.per_key);
     [[unroll]] for (uint j = 0; j < TURNS; j++) {
         const uint i = j * THREADS + tid, n = i / HALF, at = i % HALF, other = at + HALF;
         if (n > HEADS) break;
@@ -146,8 +145,8 @@ void make(uint head0, bool keep) {
         const float x = row[a][at % 4] * normed[n] * by[j].x;
         const float y = row[b][other % 4] * normed[n] * by[j].y;
         const float last = n < HEADS ? attention.scale : 1.0;
-        row[a][at % 4] = (x * turn[j].x - y * turn[j].y) * last;
-        row[b][other % 4] = (y * turn[j].x + x * turn[j].y) * last;
+        row[a][at % 4] = (x * angle[j].x - y * angle[j].y) * last;
+        row[b][other % 4] = (y * angle[j].x + x * angle[j].y) * last;
     }
     if (tid < DIM4) row[(HEADS + 1) * DIM4 + tid] *= scale;
     barrier();
@@ -227,57 +226,25 @@ uint wayOf() {
     return SLOTS < HEADS ? (slot < SLOTS ? 0 : WAYS) : slot / HEADS;
 }
 
-// merge puts the splits of a group of heads together. Their maxima may differ.
-void merge(uint head0, uint splits) {
-    const uint tid = gl_LocalInvocationID.x, d = tid % DIM4, way = wayOf();
-    for (uint i = tid; i < HEADS * splits; i += THREADS)
-        states[i] = Vec2Shared(attention.state).v[i / HEADS * attention.heads + head0 + i % HEADS];
-    barrier();
-    [[unroll]] for (uint j = 0; j < MINE; j++) {
-        const uint h = headOf(j);
-        vec4 v = vec4(0.0);
-        float sum = 0.0;
-        if (h < HEADS && way < WAYS) {
-            float top = NONE;
-            for (uint s = 0; s < splits; s++) top = max(top, states[s * HEADS + h].x);
-            for (uint s = 0; s < splits; s++)
-                sum = fma(exp(states[s * HEADS + h].x - top), states[s * HEADS + h].y, sum);
-            for (uint s0 = way; s0 < splits; s0 += TURN * WAYS) {
-                vec4 some[TURN];
-                [[unroll]] for (uint n = 0; n < TURN; n++)
-                    some[n] = Vec4Shared(attention.acc).v[
-                        (min(s0 + n * WAYS, splits - 1) * attention.heads + head0 + h) * DIM4 + d];
-                [[unroll]] for (uint n = 0; n < TURN; n++)
-                    if (s0 + n * WAYS < splits)
-                        v = fma(vec4(exp(states[(s0 + n * WAYS) * HEADS + h].x - top)), some[n], v);
-            }
-        }
-        barrier();
-        pool[tid] = v;
-        barrier();
-        for (uint n = 1; n < WAYS; n++) v += pool[(tid + n * HEADS * DIM4) % THREADS];
-        if (h < HEADS && way == 0) Vec4Shared(attention.dst).v[(head0 + h) * DIM4 + d] = v / sum;
-    }
-}
-
 // attendSplit attends to one split of the past for one group of heads.
-void attendSplit(uint group, uint split, uint splits, uint span) {
+void attendSplit(uint group, Splits splits, uint split) {
     const uint tid = gl_LocalInvocationID.x, d = tid % DIM4, way = wayOf(), head0 = group * HEADS;
-    const uint first = split * span, last = min(first + span, pc.position + 1);
+    const uint first = split * splits.span, last = min(first + splits.span, pc.position + 1);
     const uint key0 = head0 / attention.per_key * attention.context;
-    vec4 key[KEYS];
-    askKeys(key0, first, key);
     if (tid < HEADS) {
         highest[tid] = NONE;
         total[tid] = 0.0;
     }
-    make(head0, split + 1 == splits && head0 % attention.per_key == 0);
+    const float scale = project(head0);
+    vec4 key[KEYS];
+    askKeys(key0, first, key);
+    vec4 value[TURN];
+    askValues(key0, first, way, value);
+    turn(head0, scale, split + 1 == splits.n && head0 % attention.per_key == 0);
     vec4 acc[MINE];
     [[unroll]] for (uint j = 0; j < MINE; j++) acc[j] = vec4(0.0);
     for (uint base = first; base < last; base += BLOCK) {
-        vec4 value[TURN];
         scores(base, key);
-        askValues(key0, base, way, value);
         if (base + BLOCK < last) askKeys(key0, base + BLOCK, key);
         barrier();
         weigh(base, last);
@@ -285,7 +252,6 @@ void attendSplit(uint group, uint split, uint splits, uint span) {
         [[unroll]] for (uint j = 0; j < MINE; j++) acc[j] *= shrink[min(headOf(j), HEADS - 1)];
         const uint there = min(BLOCK, last - base);
         for (uint i0 = way; i0 < there && way < WAYS; i0 += TURN * WAYS) {
-            if (i0 > way) askValues(key0, base, i0, value);
             [[unroll]] for (uint n = 0; n < TURN; n++) {
                 const uint i = i0 + n * WAYS;
                 if (i >= there) break;
@@ -293,6 +259,8 @@ void attendSplit(uint group, uint split, uint splits, uint span) {
                 [[unroll]] for (uint j = 0; j < MINE; j++)
                     acc[j] = fma(vec4(weight[min(headOf(j), HEADS - 1) * BLOCK + i]), v, acc[j]);
             }
+            const uint next = i0 + TURN * WAYS;
+            askValues(key0, next < BLOCK ? base : base + BLOCK, next < BLOCK ? next : way, value);
         }
     }
     [[unroll]] for (uint j = 0; j < MINE; j++) { // the ways' shares, in their order
@@ -303,35 +271,18 @@ void attendSplit(uint group, uint split, uint splits, uint span) {
         if (h >= HEADS || way > 0) continue;
         vec4 v = acc[j];
         for (uint n = 1; n < WAYS; n++) v += pool[tid + n * HEADS * DIM4];
-        if (splits == 1) {
-            Vec4Shared(attention.dst).v[(head0 + h) * DIM4 + d] = v / total[h];
-            continue;
-        }
         const uint to = split * attention.heads + head0 + h;
         Vec4Shared(attention.acc).v[to * DIM4 + d] = v;
         if (d == 0) Vec2Shared(attention.state).v[to] = vec2(highest[h], total[h]);
     }
-    if (splits == 1) return;
-    release();
-    if (tid == 0) {
-        memoryBarrierBuffer();
-        UintShared done = UintShared(attention.counters);
-        merges = atomicAdd(done.v[group], 1) + 1 == splits;
-        if (merges) done.v[group] = 0; // for the next layer
-        memoryBarrierBuffer();
-    }
-    barrier();
-    if (merges) merge(head0, splits);
 }
 
 // attend cuts the past into as many splits as there is work for.
 void attend() {
-    const uint blocks = (pc.position + BLOCK) / BLOCK; // of pc.position + 1 positions
-    const uint most = max(1, min(blocks, attention.most));
-    const uint span = (blocks + most - 1) / most * BLOCK;
-    const uint splits = (pc.position + span) / span, items = attention.groups * splits;
+    const Splits splits = splitsOf(attention.most);
+    const uint items = attention.groups * splits.n;
     for (uint g = gl_WorkGroupID.x; g < items; g += gl_NumWorkGroups.x) {
-        attendSplit(g / splits, g % splits, splits, span);
+        attendSplit(g / splits.n, splits, g % splits.n);
         barrier(); // the next item's queries take the place of this one's
     }
 }

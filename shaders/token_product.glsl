@@ -16,10 +16,12 @@
 //           part has them all; else the squares are left to the reader.
 //   GELU    act(first matrix's)                                   (rows, 1, x_parts, inputs)
 //   SWIGLU  silu(second matrix's) · first's                       (rows, 2, x_parts, inputs)
+//   ATTENDED  Σ over the splits of attention, weighted            (splits, heads, DIM)
 
-const uint PLAIN = 0, STREAM = 1, GELU = 2, SWIGLU = 3; // op.source
-const uint F32 = 0, F16 = 1, BF16 = 2;                  // op.dtype
+const uint PLAIN = 0, STREAM = 1, GELU = 2, SWIGLU = 3, ATTENDED = 4; // op.source
+const uint F32 = 0, F16 = 1, BF16 = 2;                                // op.dtype
 const uint LOADS = 4;
+const uint MERGED = 8; // splits of attention that a thread asks for at a time
 
 struct Product {
     uint kind, groups;
@@ -28,7 +30,7 @@ struct Product {
     uint64_t x;
     uint64_t dst;
     uint64_t tiles;   // of experts: those that the router planned; else 0
-    uint64_t base;    // STREAM: (inputs)
+    uint64_t base;    // STREAM: (inputs); ATTENDED: (splits, heads) of maximum and sum
     uint64_t weights; // of experts: (rows) by which their outputs are multiplied, or 0
     uint64_t norm;    // STREAM: (inputs)
     uint64_t h;       // STREAM: (inputs)
@@ -44,6 +46,7 @@ struct Product {
     uint rows;        // STREAM: of x
     uint d_model;     // STREAM: values that the squares are the mean of
     float epsilon;
+    uint heads, most; // ATTENDED
 };
 layout(buffer_reference, scalar, buffer_reference_align = 8) readonly restrict buffer ProductOp {
     Product v;
@@ -83,10 +86,55 @@ vec4 streamed(uint i) {
     return v + Vec4Shared(op.base).v[i];
 }
 
+#ifdef TEXT
+// stageAttended brings n4 times four values of attention to the pool, the splits' put together.
+// Their maxima may differ: what each counts for is found once for each head. There are no more
+// splits of so many heads than threads.
+void stageAttended(uint begin, uint n4) {
+    const uint tid = gl_LocalInvocationID.x, splits = splitsOf(op.most).n;
+    const uint head0 = begin / DIM4, heads = (begin + n4 - 1) / DIM4 - head0 + 1;
+    const uint split = tid / heads, head = tid % heads;
+    const bool counts = tid < heads * splits && head0 + head < op.heads;
+    vec2 own = vec2(NONE, 0.0);
+    if (counts) own = Vec2Shared(op.base).v[split * op.heads + head0 + head];
+    pool[MOST4 + tid].xy = own;
+    barrier();
+    if (counts) {
+        float top = NONE, sum = 0.0;
+        for (uint s = 0; s < splits; s++) top = max(top, pool[MOST4 + s * heads + head].x);
+        for (uint s = 0; s < splits; s++) {
+            const vec2 state = pool[MOST4 + s * heads + head].xy;
+            sum = fma(exp(state.x - top), state.y, sum);
+        }
+        halves[tid] = exp(own.x - top) / sum;
+    }
+    barrier();
+    for (uint i = tid; i < n4; i += THREADS) {
+        const uint h = (begin + i) / DIM4 - head0;
+        vec4 v = vec4(0.0);
+        for (uint s0 = 0; s0 < splits && head0 + h < op.heads; s0 += MERGED) {
+            vec4 some[MERGED]; // all loads at once
+            [[unroll]] for (uint n = 0; n < MERGED; n++)
+                some[n] = Vec4Shared(op.x).v[min(s0 + n, splits - 1) * op.heads * DIM4 + begin + i];
+            [[unroll]] for (uint n = 0; n < MERGED; n++)
+                if (s0 + n < splits) v = fma(vec4(halves[(s0 + n) * heads + h]), some[n], v);
+        }
+        pool[i] = v;
+    }
+    barrier();
+}
+#endif
+
 // stage brings n4 times four inputs of a part to the pool. The first item of a part also keeps
 // the stream and its squares. It returns what the products are to be multiplied by.
 float stage(uint row, uint part, uint n4, bool first) {
     const uint tid = gl_LocalInvocationID.x, begin = part * op.part / 4;
+#ifdef TEXT
+    if (op.source == ATTENDED) {
+        stageAttended(begin, n4);
+        return 1.0;
+    }
+#endif
     float squares = 0.0;
     for (uint i = tid; i < n4; i += THREADS) {
         vec4 v;
@@ -201,7 +249,7 @@ void findExperts() {
         decide(gl_WorkGroupID.x == 0);
         for (uint k = tid; k < TOP_K; k += THREADS) {
             const uint n = rowOf(chosen[k]);
-            slot[n] = Slots(router.slots).address[chosen[k]];
+            slot[n] = address[chosen[k]];
             quad[n] = n;
             share[n] = 1.0;
         }
@@ -216,9 +264,16 @@ void findExperts() {
     barrier();
 }
 
-// product computes a workgroup's items. The first weights of an item are on their way while
-// the sums of the one before are added up.
-void product() {
+// missing tells whether one of the experts has no slot.
+bool missing() {
+    bool any = false;
+    for (uint k = 0; k < TOP_K; k++) any = any || slot[k] == 0ul;
+    return any;
+}
+
+// product computes a workgroup's items, and tells whether it could. The first weights of an item
+// are on their way while the sums of the one before are added up.
+bool product() {
     const uint tid = gl_LocalInvocationID.x;
     const uint lanes = 1u << op.lanes, splits = THREADS >> op.lanes, columns = 4 * lanes;
     const uint lane = tid % lanes, split = tid / lanes;
@@ -228,8 +283,9 @@ void product() {
     const bool experts = op.tiles != 0ul;
     const uint items = op.groups * (experts ? pc.rows : 1);
     if (experts) findExperts();
+    if (flag(UNTIL) && op.route != 0ul && missing()) return false;
     uint g = gl_WorkGroupID.x;
-    if (g >= items) return;
+    if (g >= items) return true;
     Item next = itemOf(g);
     uvec4 ahead[LOADS];
     start(next, ahead);
@@ -262,4 +318,5 @@ void product() {
             FloatShared(op.dst).v[((row * op.matrices + i.matrix) * op.parts + i.part) * op.outputs
                                   + column] = v * scale;
     }
+    return true;
 }

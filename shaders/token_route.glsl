@@ -46,19 +46,23 @@ shared Route router; // the op under way, or that of the experts under way
 #define PARTIAL(sum, subgroup) pool[(sum) * THREADS / 4 + (subgroup) / 4][(subgroup) % 4]
 shared float logit[EXPERTS];
 shared uvec4 key[(EXPERTS + 3) / 4];        // the logits as integers of the same order
+shared uint64_t address[EXPERTS];           // their slots, which may be none
 shared uint chosen[TOP_K];
 shared float best;
 shared bool last;
 
-// choose finds a plane's top-k: an expert's rank is the number of those better than it, where
-// the lower id is the better of equals.
-void choose(uint plane) {
+// choose finds a plane's top-k, or takes what is given: an expert's rank is the number of those
+// better than it, where the lower id is the better of equals. All loads are asked for at once.
+void choose(uint plane, bool given) {
     const uint tid = gl_LocalInvocationID.x, keys = (EXPERTS + 3) / 4;
     barrier();
+    for (uint k = tid; given && k < TOP_K; k += THREADS)
+        chosen[k] = min(UintIn(router.given).v[k], EXPERTS - 1);
     for (uint e = tid; e < 4 * keys; e += THREADS) {
         float v = 0.0;
         if (e < EXPERTS) {
             v = FloatShared(router.logits).v[plane * EXPERTS + e];
+            address[e] = Slots(router.slots).address[e];
             logit[e] = v;
         }
         key[e / 4][e % 4] = e < EXPERTS ? order(v) : 0;
@@ -73,7 +77,7 @@ void choose(uint plane) {
                 rank += other[c] > own || (other[c] == own && 4 * j + c < e) ? 1 : 0;
         }
         if (rank == 0) best = logit[e];
-        if (rank < TOP_K) chosen[rank] = e;
+        if (rank < TOP_K && !given) chosen[rank] = e;
     }
     barrier();
 }
@@ -107,7 +111,7 @@ void plan() {
         FloatIO(router.id_weights).v[k] = weight;
         if (flag(PLANNED)) {
             Tiles tiles = Tiles(router.tiles);
-            tiles.v[row].slot = Slots(router.slots).address[e];
+            tiles.v[row].slot = address[e];
             tiles.v[row].quad = row;
             tiles.v[row].rows = 1;
         }
@@ -121,15 +125,10 @@ uint planes() { return flag(PREDICT) && router.predicted != 0ul ? 2 : 1; }
 void decide(bool tell) {
     const uint tid = gl_LocalInvocationID.x;
     if (tell && planes() > 1) {
-        choose(1);
+        choose(1, false);
         for (uint k = tid; k < TOP_K; k += THREADS) UintOut(router.predicted).v[k] = chosen[k];
     }
-    choose(0);
-    if (flag(GIVEN)) {
-        for (uint k = tid; k < TOP_K; k += THREADS)
-            chosen[k] = min(UintIn(router.given).v[k], EXPERTS - 1);
-        barrier();
-    }
+    choose(0, flag(GIVEN));
     if (tell) plan();
 }
 

@@ -14,7 +14,7 @@ import (
 // for nothing that is submitted later: so there is a slot for every expert, and as with staging
 // buffers no upload waits for half of another.
 func TestUploadsBesideComputes(t *testing.T) {
-	b := open(t, Options{})
+	b := open(t, Options{Bank: Allocated}) // a staged one is recorded one queue after the other
 	shape := moe.Shape{Layers: 2, Experts: 40, DModel: 32, DHidden: 48, TopK: 2}
 	g := newRig(t, b, shape, 80)
 	for i := range 2 * 80 * 2 {

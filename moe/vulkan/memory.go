@@ -50,7 +50,7 @@ type memory struct {
 	counts  *vk.Buffer // (layers, experts): rows of each
 	tiles   *vk.Buffer // (maxTiles)
 	plan    *vk.Buffer // struct Plan of group.comp
-	slots   *vk.Buffer // (layers, experts): addresses
+	slots   *vk.Buffer // (layers, experts): addresses, of a text 0 where an expert is not resident
 	staging *vk.Buffer // one expert: Naive
 
 	// Made when a step is first captured.
@@ -73,6 +73,7 @@ func newMemory(d *vk.Device, cfg moe.RunConfig, layers int, parts bool) (*memory
 	}
 	clear(m.staged.Words()) // the padding of rows stays zero
 	clear(m.lost.Words())
+	clear(m.slots.Bytes())
 	return m, nil
 }
 
@@ -139,7 +140,7 @@ func (m *memory) takeToken(s moe.Shape, in int64) {
 	m.one = m.new(vk.DeviceLocal, m.oneAt[oneParts])
 	m.ops = m.new(vk.DeviceMapped, opBytes*int64(2+textOps*s.Layers))
 	m.meeting = m.new(vk.DeviceLocal, meetingBytes+4)
-	m.lost = m.new(vk.HostCached, 4)
+	m.lost = m.new(vk.HostCached, 8)
 }
 
 // recordMeeting makes the meeting ready for its first dispatch.

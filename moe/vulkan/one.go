@@ -139,7 +139,11 @@ func (r *runner) recordRoute(c *vk.Commands, b *moe.Batch, l int) {
 		r.recordInput(c, b, l)
 	}
 	first, last := r.routerOps(l)
-	r.token.record(c, first, last, r.push(b))
+	if r.text != nil && r.text.onward {
+		r.text.recordOnward(c, b, first)
+	} else {
+		r.token.record(c, first, last, r.push(b))
+	}
 	c.Barrier() // the host, or a copy, reads the choice
 	r.captureChoice(c, b, l)
 }

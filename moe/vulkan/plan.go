@@ -52,6 +52,18 @@ func (r *runner) writeSlots() bool {
 	return true
 }
 
+// moveSlots tells a token's kernel which experts come and which go. The device is idle, or it works
+// on what it has been told.
+func (r *runner) moveSlots(uploads []pager.Upload) {
+	table := r.memory.slots.Bytes()
+	for _, u := range uploads {
+		if u.Evicted != pager.NoExpert {
+			binary.LittleEndian.PutUint64(table[8*u.Evicted:], 0)
+		}
+		binary.LittleEndian.PutUint64(table[8*u.Expert:], r.pool.at(int(u.Slot)).address())
+	}
+}
+
 // recordPlanned records the experts of a layer that the device has planned.
 func (r *runner) recordPlanned(c *vk.Commands, b *moe.Batch, l int) {
 	if r.one {

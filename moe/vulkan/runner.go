@@ -212,6 +212,9 @@ func (r *runner) poolName() string {
 // and with them what they must wait for, so that they are submitted from there. Prefetches
 // belong to no plan.
 func (r *runner) Upload(uploads []pager.Upload, prefetch bool) error {
+	if r.text != nil {
+		r.moveSlots(uploads)
+	}
 	if prefetch {
 		return r.uploadAhead(uploads)
 	}

@@ -30,6 +30,7 @@ type text struct {
 	batch    *moe.TextBatch // under way
 	ahead    bool           // it prefetches
 	predict  bool           // what the next layer's gate would choose is computed too
+	onward   bool           // the device goes from layer to layer until an expert is missing
 	wanted   []pager.ExpertID
 }
 
@@ -191,7 +192,8 @@ func (x *text) forward(ctx context.Context, b *moe.TextBatch) error {
 }
 
 // forwardPaged asks the pager layer by layer, as stepPaged does, and prefetches the next
-// layer's experts behind those of this one.
+// layer's experts behind those of this one. A single token comes back only where an expert is
+// missing.
 func (x *text) forwardPaged(ctx context.Context, b *moe.Batch) error {
 	wait := context.WithoutCancel(ctx)
 	c, err := x.compute.begin(false)
@@ -203,9 +205,15 @@ func (x *text) forwardPaged(ctx context.Context, b *moe.Batch) error {
 	if err := x.compute.end(c, value); err != nil {
 		return err
 	}
-	for l := range x.cfg.Run.Shape.Layers {
+	for l := 0; ; l++ {
 		if err := x.await(wait, value); err != nil {
 			return err
+		}
+		if l, err = x.passed(b, l); err != nil {
+			return err
+		}
+		if l == x.cfg.Run.Shape.Layers {
+			return x.collectAhead(wait)
 		}
 		if err := ctx.Err(); err != nil {
 			return &stopped{errors.Join(err, x.collectAhead(wait))}
@@ -221,10 +229,34 @@ func (x *text) forwardPaged(ctx context.Context, b *moe.Batch) error {
 			return errors.Join(err, x.release())
 		}
 	}
-	if err := x.await(wait, value); err != nil {
-		return err
+}
+
+// nowhere stands for the op at which a token stopped if it did not.
+const nowhere = ^uint32(0)
+
+// passed asks the pager for the layers from l on that the device has gone through by itself, as all
+// their experts were there, and returns the first that it has not.
+func (x *text) passed(b *moe.Batch, l int) (int, error) {
+	if !x.onward || l == x.cfg.Run.Shape.Layers {
+		return l, nil
 	}
-	return x.collectAhead(wait)
+	if err := x.checkToken(); err != nil {
+		return l, err
+	}
+	stop := x.cfg.Run.Shape.Layers
+	if op := x.runner.memory.lost.Words()[1]; op != nowhere {
+		stop = (int(op) - 1) / textOps
+	}
+	for ; l < stop; l++ {
+		plan, err := x.place.Request(x.group(b, l))
+		if err != nil {
+			return l, err
+		}
+		if plan.Hits < len(plan.Accesses) {
+			return l, fmt.Errorf("vulkan: the device found experts of layer %d that the pager has not", l)
+		}
+	}
+	return l, nil
 }
 
 // begin writes what the device reads of b.
@@ -232,6 +264,7 @@ func (x *text) begin(b *moe.TextBatch) {
 	x.batch, x.one = b, len(b.IDs) == 1 && x.token.pipeline != nil
 	x.ahead = x.cfg.Prefetch && !b.NoPrefetch && !x.resident()
 	x.predict = x.ahead || b.Predicted != nil
+	x.onward = x.one && x.token.together > 0 && !x.ahead && !x.resident()
 	ids := x.dense.ids.Words()
 	for i, id := range b.IDs {
 		ids[i] = uint32(id)

@@ -90,7 +90,7 @@ func newTextKernels(dev *backend, s textSizes) (*textKernels, error) {
 	k.rope = b.pipeline("rope", pushRope{}, ropeThreads)
 	k.merge = b.pipeline("merge", pushMerge{}, mergeThreads)
 	if s.single(dev) {
-		k.token = b.token("token", s.shape, s.HeadDim, s.attendHeads(), max(mostInputs, s.d))
+		k.token = b.token("token", s.shape, s.HeadDim, s.tokenHeads(), max(mostInputs, s.d))
 	}
 	for i, tokens := range s.attendTokens() {
 		if i == 0 || tokens != s.attendTokens()[0] {

@@ -32,7 +32,8 @@ type textSizes struct {
 // single reports whether a single token has a kernel of its own.
 func (s *textSizes) single(b *backend) bool {
 	return s.d <= maxParts*mostInputs && // parts of squares
-		b.runsTokens(s.shape, s.HeadDim, s.attendHeads(), max(mostInputs, s.d))
+		s.partHeads() <= s.tuning.threads &&
+		b.runsTokens(s.shape, s.HeadDim, s.tokenHeads(), max(mostInputs, s.d))
 }
 
 // maxLogits bounds the rows of logits at a time: a vocabulary has over a hundred thousand.
@@ -84,7 +85,6 @@ type textMemory struct {
 	splits      *vk.Buffer // (splits, tokens, heads, head_dim)
 	states      *vk.Buffer // (splits, tokens, heads, 2)
 	nextLogits  *vk.Buffer // (tokens, experts): of the next layer's gate
-	counters    *vk.Buffer // of the workgroups of attention that are done, zero between dispatches
 	nextWeights *vk.Buffer // (tokens, top_k)
 	squares     *vk.Buffer // (parts): of a single token's residual stream
 
@@ -144,7 +144,6 @@ func (m *textMemory) takeActivations(s textSizes) {
 	m.states = m.new(vk.DeviceLocal, 8*splitRows)
 	m.nextLogits = m.new(vk.DeviceLocal, 4*tokens*int64(s.Experts))
 	m.squares = m.new(vk.DeviceLocal, 4*maxParts)
-	m.counters = m.new(vk.DeviceLocal, 4*int64(s.Heads))
 	m.nextWeights = m.new(vk.DeviceLocal, 4*tokens*int64(s.TopK))
 
 	m.ids = m.new(vk.HostCoherent, 4*tokens)

@@ -42,6 +42,16 @@ func (x *text) allOps() int {
 	return last
 }
 
+// recordOnward records all ops from first on, to end before the experts of which one is missing.
+func (x *text) recordOnward(c *vk.Commands, b *moe.Batch, first int) {
+	x.runner.memory.lost.Words()[1] = nowhere
+	x.planned = true
+	push := x.push(b)
+	x.planned = false
+	push.Flags |= flagUntil
+	x.runner.token.record(c, first, x.allOps(), push)
+}
+
 // addOps adds the ops of a token.
 func (x *text) addOps() {
 	m, s, t := x.dense, &x.sizes, x.token
@@ -83,16 +93,16 @@ func (x *text) addLayer(l int) {
 	qkv.Weight, qkv.Dst = m.qkv[l].Address(), m.projected.Address()
 	t.add(kindProduct, qkv.Groups, false, qkv)
 
-	groups := s.Heads / s.attendHeads()
+	groups, most := s.Heads/s.tokenHeads(), s.tokenSplits()
 	attend := opAttend{
 		Kind: kindAttend, Groups: uint32(groups),
 		QKV: m.projected.Address(), Keys: m.keys[l].Address(), Values: m.values[l].Address(),
 		Turns: m.turns.Address(),
 		QNorm: x.vectorAt(moe.QueryNorm, l), KNorm: x.vectorAt(moe.KeyNorm, l),
-		Dst: m.attended.Address(), Acc: m.splits.Address(), State: m.states.Address(),
-		Counters: m.counters.Address(), Heads: uint32(s.Heads), PerKey: uint32(s.perKey()),
+		Acc: m.splits.Address(), State: m.states.Address(),
+		Heads: uint32(s.Heads), PerKey: uint32(s.perKey()),
 		Parts: uint32(qkvCut.parts), Width: uint32(s.width), Context: uint32(s.context),
-		Most: uint32(min(maxSplits, s.enoughAttention()/groups)), Norm: ropeNorm(s.QueryKeyNorm),
+		Most: uint32(most), Norm: ropeNorm(s.QueryKeyNorm),
 		DModel: uint32(s.DModel), Epsilon: float32(s.NormEps),
 		Scale: float32(1 / math.Sqrt(float64(s.HeadDim))),
 	}
@@ -102,7 +112,9 @@ func (x *text) addLayer(l int) {
 	t.add(kindAttend, attend.Groups, false, attend)
 
 	out := t.opProduct(outCut, s.dtype)
-	out.Weight, out.X, out.Dst = m.out[l].Address(), m.attended.Address(), m.added.Address()
+	out.Weight, out.Dst = m.out[l].Address(), m.added.Address()
+	out.Source, out.X, out.Base = sourceAttended, m.splits.Address(), m.states.Address()
+	out.Heads, out.Most = uint32(s.Heads), uint32(most)
 	t.add(kindProduct, out.Groups, false, out)
 
 	route := x.opRoute(l)
@@ -134,5 +146,36 @@ func (x *text) recordAfterToken(c *vk.Commands, l int) {
 
 // cuts are those of both projections.
 func (s *textSizes) cuts(t tuning) (qkv, out pieces) {
-	return t.cut(s.d, s.width, 1, 1), t.cut(s.row, s.d, 1, 1)
+	_, down := t.expertCuts(s.shape)
+	qkv = t.cut(job{s.d, s.width, 1, 1, s.TopK * down.parts, 1})
+	return qkv, t.cut(job{s.row, s.d, 1, 1, s.mostSplits(), 1})
+}
+
+// maxTokenHeads are the most query heads of a workgroup of a token's attention.
+const maxTokenHeads = 2
+
+// tokenHeads is the number of query heads of a workgroup of a token's attention: they share
+// a key head.
+func (s *textSizes) tokenHeads() int {
+	n := min(s.perKey(), maxTokenHeads)
+	for s.perKey()%n != 0 {
+		n--
+	}
+	return n
+}
+
+// mostSplits bounds the splits of a token's past by the workgroups that there are for them.
+func (s *textSizes) mostSplits() int {
+	return max(1, min(maxSplits, s.enoughAttention()*s.tokenHeads()/s.Heads))
+}
+
+// tokenSplits are as many, but no more than a workgroup of the output projection has threads for.
+func (s *textSizes) tokenSplits() int {
+	return max(1, min(s.mostSplits(), s.tuning.threads/s.partHeads()))
+}
+
+// partHeads bounds the heads in a part of the output projection's inputs.
+func (s *textSizes) partHeads() int {
+	_, out := s.cuts(s.tuning)
+	return min(s.Heads, (out.part+s.HeadDim-2)/s.HeadDim+1)
 }

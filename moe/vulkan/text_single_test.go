@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"ufm/moe"
+	"ufm/pager"
 	"ufm/vk"
 )
 
@@ -187,6 +188,57 @@ func TestTokenTogether(t *testing.T) {
 			if !slices.Equal(got, want) {
 				t.Errorf("%d workgroups, %d slots: not the same bits", n, slots)
 			}
+		}
+	}
+}
+
+// TestTokenOnward lets the device go from layer to layer by itself where all experts are there: with
+// the same bits, and the same decisions of the pager, as where the host asks for each layer.
+func TestTokenOnward(t *testing.T) {
+	skipSlow(t)
+	b, m, bank := tinyText(t)
+	alone, universe := together(b), m.Shape().Paging().Universe()
+	if alone == apart {
+		t.Skip("ops stay apart")
+	}
+	const steps = 40
+	for _, slots := range []int{9, universe - 1} {
+		var bits [2][]uint32
+		var events [2][]string
+		var waits [2]int
+		for i, n := range []int{apart, alone} {
+			b.together = n
+			r := newText(t, b, m, bank, moe.TextConfig{Context: 80, Run: moe.RunConfig{
+				Mode: moe.UFM, Slots: slots, MaxTokens: 8, Poison: true,
+				Observe: func(e *pager.Event) {
+					events[i] = append(events[i], fmt.Sprint(e.Step, e.Layer, e.Phase, e.Hits, e.Misses))
+				},
+			}})
+			for step := range steps {
+				c := capture(m, []int32{int32(7*step) % 64})
+				if step%10 == 0 { // several tokens move experts, too
+					c = capture(m, []int32{1, 2, 3, 5})
+				}
+				c.Step, c.Phase = step, pager.Decode
+				times, err := r.Forward(t.Context(), c)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if step >= steps/2 { // the pool is full
+					waits[i] += times.Waits
+				}
+				bits[i] = append(append(bits[i], c.Experts...), floatBits(append(c.Logits, c.Weights...))...)
+			}
+		}
+		if !slices.Equal(bits[1], bits[0]) {
+			t.Errorf("%d slots: not the same bits", slots)
+		}
+		if !slices.Equal(events[1], events[0]) {
+			t.Errorf("%d slots: not the same groups, hits and misses", slots)
+		}
+		t.Logf("%d slots: %d waits, with the host asked for each layer %d", slots, waits[1], waits[0])
+		if slots == universe-1 && waits[1] > waits[0]/2 {
+			t.Error("the host is asked for too many layers")
 		}
 	}
 }

@@ -24,6 +24,7 @@ type (
 		Source, DType, Matrices, Inputs, Outputs, Part, Parts               uint32
 		Lanes, XParts, Rows, DModel                                         uint32
 		Epsilon                                                             float32
+		Heads, Most                                                         uint32
 	}
 	opRoute struct {
 		Kind, Groups                                               uint32
@@ -43,11 +44,11 @@ type (
 		DType, Vocab     uint32
 	}
 	opAttend struct {
-		Kind, Groups                                              uint32
-		QKV, Squares, Keys, Values, Turns, QNorm, KNorm, Dst, Acc uint64
-		State, Counters                                           uint64
-		Heads, PerKey, Parts, Width, Context, Most, Norm, DModel  uint32
-		Epsilon, Scale                                            float32
+		Kind, Groups                                             uint32
+		QKV, Squares, Keys, Values, Turns, QNorm, KNorm          uint64
+		Acc, State                                               uint64
+		Heads, PerKey, Parts, Width, Context, Most, Norm, DModel uint32
+		Epsilon, Scale                                           float32
 	}
 	pushToken struct {
 		Ops, Meeting, Failed, Tiles                  uint64
@@ -60,9 +61,9 @@ const (
 
 	kindProduct, kindRoute, kindCombine, kindEmbed, kindAttend = 0, 1, 2, 3, 4
 
-	sourcePlain, sourceStream, sourceGELU, sourceSwiGLU = 0, 1, 2, 3
+	sourcePlain, sourceStream, sourceGELU, sourceSwiGLU, sourceAttended = 0, 1, 2, 3, 4
 
-	flagGiven, flagPlanned, flagPredict, flagChained, flagKept, flagDeferred = 1, 2, 4, 8, 16, 32
+	flagGiven, flagPlanned, flagPredict, flagChained, flagKept, flagDeferred, flagUntil = 1, 2, 4, 8, 16, 32, 64
 
 	routeEach    = 4  // logits of a group of a route
 	attendShare  = 16 // threads that share a position in attention
@@ -76,13 +77,14 @@ type tuning struct {
 	threads int
 	workers int // workgroups that are expected to run side by side
 	setup   int // weights that a workgroup could read while it begins and ends an item
+	read    int // and while a reader's workgroups read another part of their inputs
 }
 
 func newTuning(info vk.DeviceInfo) tuning {
 	if info.Kind == cpuKind {
 		return tuning{threads: 64, workers: 16}
 	}
-	return tuning{threads: 256, workers: 264, setup: 12 << 10}
+	return tuning{threads: 256, workers: 264, setup: 12 << 10, read: 4 << 10}
 }
 
 // mostInputs are those of a part of a product, unless it must have one part.
@@ -91,16 +93,23 @@ const mostInputs = 2048
 // pieces are how a product is cut into items.
 type pieces struct{ inputs, outputs, matrices, lanes, tiles, part, parts int }
 
-// cut cuts a product of rows that run together so that the workers end soonest: few large
-// items may leave some idle, many small ones cost each its setup.
-func (t tuning) cut(inputs, outputs, matrices, rows int) (best pieces) {
+// job is a product of so many rows that run together.
+type job struct {
+	inputs, outputs, matrices, rows int
+	staged                          int // values that a workgroup reads for each input
+	read                            int // values that a reader needs of each part of an output
+}
+
+// cut cuts a product so that the workers end soonest: few large items may leave some idle, many
+// small ones cost each its setup, and parts are work for whoever reads them.
+func (t tuning) cut(j job) (best pieces) {
 	least := 0
-	fewest := over(inputs, mostInputs)
+	fewest := over(j.inputs, mostInputs)
 	for parts := fewest; parts <= max(maxParts, fewest); parts++ {
 		for lanes := 8; lanes <= t.threads/4; lanes *= 2 {
-			c := t.pieces(inputs, outputs, matrices, lanes, pad8(over(inputs, parts)))
-			rounds := over(c.items()*rows, t.workers)
-			cost := rounds * (c.part*4*lanes + t.setup)
+			c := t.pieces(j.inputs, j.outputs, j.matrices, lanes, pad8(over(j.inputs, parts)))
+			rounds := over(c.items()*j.rows, t.workers)
+			cost := rounds*(c.part*(4*lanes+j.staged)+t.setup) + c.parts*j.read*t.read
 			if least == 0 || cost < least {
 				best, least = c, cost
 			}
@@ -132,8 +141,8 @@ func (b *backend) runsTokens(s moe.Shape, dim, heads, most int) bool {
 func (t tuning) shared(s moe.Shape, dim, heads, most int) int {
 	const structs = 3 * opBytes
 	pool := 16 * max(most/4+t.threads, 2*t.threads)
-	router := 8*s.Experts + 20*s.TopK
-	attention := 4*(heads+2)*dim + 4*heads*t.threads/attendShare + 8*heads*maxSplits + 16*heads
+	router := 16*s.Experts + 20*s.TopK
+	attention := 4*(heads+2)*dim + 4*heads*t.threads/attendShare + 16*heads
 	return structs + pool + 8*t.threads + router + attention
 }
 
@@ -149,7 +158,8 @@ func (t tuning) expertCuts(s moe.Shape) (up, down pieces) {
 	if s.Form == moe.SwiGLU {
 		matrices = 2
 	}
-	return t.cut(l.In, l.Hidden, matrices, s.TopK), t.cut(l.Hidden, l.In, 1, s.TopK)
+	up = t.cut(job{l.In, l.Hidden, matrices, s.TopK, 1, matrices})
+	return up, t.cut(job{l.Hidden, l.In, 1, s.TopK, matrices * up.parts, s.TopK})
 }
 
 // token is a list of ops and what they share.
