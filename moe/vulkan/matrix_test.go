@@ -56,3 +56,35 @@ func TestMatrices(t *testing.T) {
 		}
 	}
 }
+
+// TestDenseOnMatrices runs the dense products of many tokens with and without the matrix units.
+func TestDenseOnMatrices(t *testing.T) {
+	b, m, bank := tinyText(t)
+	if !b.matrices {
+		t.Skipf("%s has no matrices of bfloat16, or another order in them", b.device.Info().Name)
+	}
+	cfg := moe.TextConfig{Context: 160, Logits: 1, Run: moe.RunConfig{Mode: moe.Baseline, MaxTokens: 150}}
+	var logits [2][]float32
+	for i := range logits {
+		r := newText(t, b, m, bank, cfg).(*textRunner)
+		if i == 1 {
+			r.text.sizes.matrixRows = 0
+		}
+		for _, n := range []int{minMatrixRows, 49, 67} { // a part of a tile, one more, several
+			c := capture(m, benchIDs(n, m.Config().Vocab))
+			if _, err := r.Forward(t.Context(), c); err != nil {
+				t.Fatal(err)
+			}
+			logits[i] = append(logits[i], c.Logits...)
+		}
+	}
+	want := make([]float64, len(logits[1]))
+	for i, v := range logits[1] {
+		want[i] = float64(v)
+	}
+	d := moe.Compare(logits[0], want, len(want))
+	t.Logf("NMSE %.2g", d.NMSE)
+	if !(d.NMSE <= 1e-10) || d.NMSE == 0 {
+		t.Errorf("NMSE %g, want one above 0 and at most 1e-10", d.NMSE)
+	}
+}

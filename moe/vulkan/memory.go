@@ -153,12 +153,17 @@ func (m *memory) recordMeeting(c *vk.Commands) {
 // address is that of an activation of a single token.
 func (m *memory) address(part int) uint64 { return m.one.Address() + uint64(m.oneAt[part]) }
 
-// rowBytes is the size of the rows of so many quads, as a product reads them. A tile of
-// matrix.comp reads whole matrices of rows, past its own and past the last.
+// rowBytes is the size of the rows of so many quads, as a product reads them.
 func (m *memory) rowBytes(quads int64, inputs int) int64 {
-	if !m.parts {
-		return 16 * quads * int64(inputs)
+	if m.parts {
+		return partBytes(quads, inputs)
 	}
+	return 16 * quads * int64(inputs)
+}
+
+// partBytes is the size of the rows of so many quads in parts of bfloat16. A tile of matrix.comp
+// reads whole matrices of rows, past its own and past the last.
+func partBytes(quads int64, inputs int) int64 {
 	const valueBytes, step, quadsOfMatrix = 3 * 2, 16, 4 // a value is three bfloat16
 	return 4 * valueBytes * (quads + quadsOfMatrix) * int64(over(inputs, step)*step)
 }

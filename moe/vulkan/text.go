@@ -76,7 +76,7 @@ func (b *backend) TextMemory(cfg moe.TextConfig, m moe.TextModel) []moe.MemoryPa
 	}
 	experts := memory{parts: b.matrices, tuning: newTuning(b.device.Info())}
 	experts.take(cfg.Run, 1)
-	sizes := newTextSizes(b.device.Info(), cfg, m)
+	sizes := newTextSizes(b, cfg, m)
 	var weights, cache, activations textMemory
 	weights.takeWeights(sizes)
 	cache.takeCache(sizes)
@@ -90,11 +90,12 @@ func (b *backend) TextMemory(cfg moe.TextConfig, m moe.TextModel) []moe.MemoryPa
 
 // open takes the memory and compiles the kernels.
 func (x *text) open(b *backend) (err error) {
-	x.sizes = newTextSizes(b.device.Info(), x.cfg, x.model)
+	x.sizes = newTextSizes(b, x.cfg, x.model)
 	if x.dense, err = newTextMemory(b.device, x.sizes); err != nil {
 		return err
 	}
 	x.own(x.dense)
+	x.dense.writeOrder(x.sizes.tokens)
 	if x.kernels, err = b.textKernelsFor(x.sizes); err != nil {
 		return err
 	}
@@ -270,6 +271,9 @@ func (x *text) begin(b *moe.TextBatch) {
 		ids[i] = uint32(id)
 	}
 	copy(x.runner.memory.routing.Words(), b.Routing)
+	if x.onMatrices(len(b.IDs)) {
+		x.writeTokenTiles()
+	}
 }
 
 // moreLogits computes the logits that did not fit the buffer of the step's own, piece by

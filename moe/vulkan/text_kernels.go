@@ -23,6 +23,7 @@ type textKernels struct {
 type dense struct {
 	pipelines       []*vk.Pipeline
 	inputs, outputs int
+	matrix          product // for many rows, on the matrix units, if there are
 }
 
 const (
@@ -102,6 +103,12 @@ func newTextKernels(dev *backend, s textSizes) (*textKernels, error) {
 	k.qkv = b.dense(s, s.d, s.width, shared)
 	k.out = b.dense(s, s.row, s.d, shared)
 	k.head = b.dense(s, s.d, s.vocab, shared)
+	if s.matrixRows > 0 && s.tokens >= minMatrixRows {
+		for _, p := range []*dense{&k.qkv, &k.out} {
+			p.matrix = product{inputs: p.inputs, outputs: p.outputs}
+			b.matrix(&p.matrix, "down_"+s.dtype.String(), s.matrixTiling(dev))
+		}
+	}
 	if b.err != nil {
 		return nil, errors.Join(b.err, k.compiled.Close())
 	}

@@ -121,6 +121,10 @@ func (x *text) recordEmbedding(c *vk.Commands) {
 // recordDense records a product of rows of src, from byte at on, and returns its parts.
 func (x *text) recordDense(c *vk.Commands, p *dense, src *vk.Buffer, at int64, dst uint64,
 	weight *vk.Buffer, rows int) int {
+	if len(p.matrix.pipelines) > 0 && x.onMatrices(rows) {
+		x.recordMatrix(c, &p.matrix, src, dst, weight)
+		return 1
+	}
 	class, groups, tiles, parts, part := x.sizes.split(rows, p.inputs, p.outputs)
 	c.Dispatch(p.pipelines[class], pushBytes(pushDense{
 		X: src.Address() + uint64(at), Dst: dst, Weight: weight.Address(),

@@ -26,6 +26,7 @@ type textSizes struct {
 	vocab   int // padded
 
 	rowThreads int // of a workgroup that has a token's row of the residual stream
+	matrixRows int // of a tile of a dense product on the matrix units; 0: there are none
 	tuning     tuning
 }
 
@@ -39,7 +40,7 @@ func (s *textSizes) single(b *backend) bool {
 // maxLogits bounds the rows of logits at a time: a vocabulary has over a hundred thousand.
 const maxLogits = 16
 
-func newTextSizes(info vk.DeviceInfo, cfg moe.TextConfig, m moe.TextModel) textSizes {
+func newTextSizes(b *backend, cfg moe.TextConfig, m moe.TextModel) textSizes {
 	c := m.Config()
 	s := textSizes{
 		Config: c, shape: cfg.Run.Shape, dtype: m.DenseDType(),
@@ -48,7 +49,8 @@ func newTextSizes(info vk.DeviceInfo, cfg moe.TextConfig, m moe.TextModel) textS
 		d:      pad8(c.DModel), row: pad8(c.Heads * c.HeadDim),
 		width: pad8((c.Heads + 2*c.KVHeads) * c.HeadDim), vocab: pad8(c.Vocab),
 	}
-	s.choose(info)
+	s.choose(b.device.Info())
+	s.matrixRows = s.matrixTiling(b).rows
 	return s
 }
 
@@ -87,9 +89,12 @@ type textMemory struct {
 	nextLogits  *vk.Buffer // (tokens, experts): of the next layer's gate
 	nextWeights *vk.Buffer // (tokens, top_k)
 	squares     *vk.Buffer // (parts): of a single token's residual stream
+	parts       *vk.Buffer // (tokens, d or row): what a product on the matrix units reads
 
 	// On the host, for the device to read or write.
 	ids       *vk.Buffer // (tokens)
+	order     *vk.Buffer // (tokens): each one's row, in quads
+	tiles     *vk.Buffer // (tiles): of the rows of a batch
 	logits    *vk.Buffer // (rows, vocab)
 	experts   *vk.Buffer // (layers, tokens, top_k)
 	weights   *vk.Buffer // (layers, tokens, top_k)
@@ -145,6 +150,13 @@ func (m *textMemory) takeActivations(s textSizes) {
 	m.nextLogits = m.new(vk.DeviceLocal, 4*tokens*int64(s.Experts))
 	m.squares = m.new(vk.DeviceLocal, 4*maxParts)
 	m.nextWeights = m.new(vk.DeviceLocal, 4*tokens*int64(s.TopK))
+
+	if s.matrixRows > 0 {
+		quads := (tokens + 3) / 4
+		m.parts = m.new(vk.DeviceLocal, partBytes(quads, max(s.d, s.row)))
+		m.order = m.new(vk.DeviceMapped, 16*quads)
+		m.tiles = m.new(vk.DeviceMapped, tileBytes*int64(over(s.tokens, s.matrixRows)))
+	}
 
 	m.ids = m.new(vk.HostCoherent, 4*tokens)
 	m.logits = m.new(vk.HostCached, 4*int64(s.logits)*int64(s.vocab))
