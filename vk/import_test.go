@@ -54,7 +54,8 @@ func TestImportAnonymousMemory(t *testing.T) {
 	checkWords(t, back.Bytes(), func(i int) uint32 { return uint32(3 * i) })
 }
 
-// TestImportMappedFile: a driver may take it or refuse it, but what it takes it reads.
+// TestImportMappedFile: a driver may take it or refuse it, but what it takes it reads. NVIDIA's
+// refuses it, and any other memory as long as the file is mapped; then it gives memory again.
 func TestImportMappedFile(t *testing.T) {
 	const n = 1 << 16
 	want := make([]byte, n)
@@ -68,18 +69,19 @@ func TestImportMappedFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	memory := mapping(t, int(f.Fd()), n, unix.PROT_READ, unix.MAP_SHARED)
 	d := open(t, Options{})
-	b, err := d.ImportBuffer(memory, "file")
-	if err != nil {
-		t.Logf("refused: %v", err)
-		buffer(t, d, DeviceLocal, n) // the device is none the worse
-		return
-	}
-	defer b.Close()
-	back := buffer(t, d, HostCached, n)
-	run(t, d.Transfers()[0], func(c *Commands) { c.Copy(back, 0, b, 0, n) })
-	checkWords(t, back.Bytes(), func(i int) uint32 { return uint32(7*i + 1) })
+	t.Run("mapped", func(t *testing.T) {
+		memory := mapping(t, int(f.Fd()), n, unix.PROT_READ, unix.MAP_SHARED)
+		b, err := d.ImportBuffer(memory, "file")
+		if err != nil {
+			t.Skipf("refused: %v", err)
+		}
+		defer b.Close()
+		back := buffer(t, d, HostCached, n)
+		run(t, d.Transfers()[0], func(c *Commands) { c.Copy(back, 0, b, 0, n) })
+		checkWords(t, back.Bytes(), func(i int) uint32 { return uint32(7*i + 1) })
+	})
+	buffer(t, d, DeviceLocal, n) // the device is none the worse
 }
 
 func TestImportRefusesOddPieces(t *testing.T) {

@@ -4,6 +4,7 @@ package vulkan
 
 import (
 	"context"
+	"errors"
 	"os"
 	"time"
 
@@ -31,20 +32,20 @@ func (p *probe) imports(ctx context.Context) (anonymous, file hardware.Import, e
 	return anonymous, file, err
 }
 
-// imported measures uploads from a mapping, unless the driver refuses it. The mapping ends
-// with the probe: an interrupted copy may still read it.
+// imported measures uploads from a mapping, unless the driver refuses it. The mapping then ends
+// with the probe, for an interrupted copy may still read it. A refused one ends at once: NVIDIA's
+// driver gives no memory at all as long as it is there.
 func (p *probe) imported(ctx context.Context, memory mapping) (i hardware.Import, err error) {
-	p.closers = append(p.closers, memory)
 	start := time.Now()
 	b, err := p.device.ImportBuffer(memory, "a mapping")
 	i.SPerGiB = perGiB(start, int64(len(memory)))
 	if err != nil {
 		if p.device.Lost() {
-			return i, err
+			return i, errors.Join(err, memory.Close())
 		}
-		return hardware.Import{Refused: err.Error()}, nil
+		return hardware.Import{Refused: err.Error()}, memory.Close()
 	}
-	p.closers = append(p.closers, b)
+	p.closers = append(p.closers, memory, b)
 	total := min(int64(len(memory)), p.linkBytes)
 	i.GBs, err = p.copies(ctx, p.transferQueues(), linkPiece, total, p.upload(b))
 	return i, err

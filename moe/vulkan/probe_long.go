@@ -104,8 +104,8 @@ func (p *probe) copyLatency(ctx context.Context, wait float64) (float64, error) 
 }
 
 // overAllocate takes device memory until there is no more, or two GiB more than there is,
-// and gives it all back. Where the memory is the host's too, that could hurt the host:
-// there it does nothing and tells nothing.
+// and gives it all back. Where the memory is the host's too, that could hurt the host: there it does
+// nothing and tells nothing. Nor does it where memory ends long before what is free.
 func (p *probe) overAllocate(ctx context.Context) (what string, err error) {
 	info := p.device.Info()
 	if info.Unified {
@@ -118,6 +118,7 @@ func (p *probe) overAllocate(ctx context.Context) (what string, err error) {
 		}
 	}
 	const block = 1 << 30
+	free := p.device.DeviceMemoryFree()
 	var blocks []*vk.Buffer
 	defer func() {
 		for _, b := range blocks {
@@ -133,6 +134,8 @@ func (p *probe) overAllocate(ctx context.Context) (what string, err error) {
 		switch {
 		case errors.As(err, &oom) && oom.Limit > 0:
 			return "", nil // our own limit, not the driver's
+		case errors.As(err, &oom) && int64(len(blocks)+2)*block < free:
+			return "", nil
 		case errors.As(err, &oom):
 			return "fails", nil
 		case err != nil:
