@@ -93,7 +93,9 @@ const (
 	// three traces. The optimum is flat: 5, 5 and 6 cost 0.1 points of hit rate on
 	// average, 8, 4 and 4 cost 0.3.
 	weightHazard, weightLong, weightRecent = 6, 4, 6
-	sixteenth                              = int64(1) << (oneBits + expertBits - 4) // as members have it
+
+	// sixteenth is a sixteenth of a chance of 1 as members have it.
+	sixteenth = int64(1) << (oneBits + expertBits - 4)
 
 	priorTurns    = 8  // the prior weighs as much as this many turns
 	defaultWindow = 48 // turns

@@ -8,7 +8,7 @@ type rates struct {
 	perUse    int64 // 1 / (turns + those of the prior), weighted
 	perRecent int64 // 1 / (windowed weight of all turns + that of the prior), weighted
 	priors    int64 // the prior's part of both
-	never     int64 // chance of an expert of which nothing is known
+	unused    int64 // chance of an expert of which nothing is known
 }
 
 // ratesAt are those after so many turns: layers come in turn, so that most share them.
@@ -27,14 +27,14 @@ func (p *nextUse) setRates(r *rates, turn int64) {
 	r.perRecent = weightRecent * sixteenth / weight
 	long := weightLong * (sixteenth >> oneBits) * (priorTurns * p.prior / (turn + priorTurns))
 	r.priors = long + p.recentPrior*r.perRecent
-	r.never = p.prior << expertBits
+	r.unused = p.prior << expertBits
 }
 
 // member is e with its p before the next turn, at that age, but for rounding at the ends.
 func (r *rates) member(h *habit, a *byAge, e ExpertID) member {
 	sum := a.hazard + r.priors + h.uses*r.perUse + (h.recent*a.fading>>oneBits)*r.perRecent
 	if h.last == 0 {
-		sum = r.never
+		sum = r.unused
 	}
 	return member(sum&^(1<<expertBits-1) | int64(e))
 }

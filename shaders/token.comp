@@ -58,15 +58,15 @@ layout(buffer_reference, std430, buffer_reference_align = 4) coherent volatile b
     uint arrived; // workgroups, at all waits of this dispatch together
     uint left;    // workgroups that have ended
 };
-layout(buffer_reference, std430, buffer_reference_align = 4) coherent volatile buffer Failed {
-    uint v;       // a wait lasted too long; the host's memory, which nobody looks at but then
+layout(buffer_reference, std430, buffer_reference_align = 4) coherent volatile buffer Report {
+    uint lost;    // a wait lasted too long; the host's memory, which nobody looks at but then
     uint stopped; // the op whose experts were not all there, with UNTIL
 };
 
 layout(push_constant, scalar) uniform Push {
     uint64_t ops;      // OP_BYTES each
     uint64_t meeting;
-    uint64_t failed;
+    uint64_t report;
     uint64_t tiles;    // of the experts' products, or 0: those that the router planned
     uint rows;         // tiles there are
     uint first, last;  // ops to work through
@@ -165,7 +165,7 @@ bool meet(uint n, uint next) {
         for (uint round = 0; there < all && round < pc.patience; round++) there = m.arrived;
         if (there < all) {
             m.arrived = LOST; // for the others, and for dispatches to come
-            Failed(pc.failed).v = 1;
+            Report(pc.report).lost = 1;
         }
         met = there >= all && there < LOST;
         memoryBarrierBuffer();
@@ -193,7 +193,7 @@ void main() {
         switch (kind) {
         case PRODUCT:
             on = product();
-            if (!on && gl_GlobalInvocationID.x == 0) Failed(pc.failed).stopped = i;
+            if (!on && gl_GlobalInvocationID.x == 0) Report(pc.report).stopped = i;
             break;
         case ROUTE:
             route();

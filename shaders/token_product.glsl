@@ -56,7 +56,7 @@ shared uint64_t slot[TOP_K];
 shared uint quad[TOP_K];     // the row that an expert's is
 shared float share[TOP_K];   // of a row in the layer's sum
 
-shared float halves[THREADS]; // sums of some splits
+shared float halves[THREADS]; // sums of some splits; ATTENDED: what theirs count for
 
 vec2 pair(uint dtype, uint bits) {
     if (dtype == F16) return unpackHalf2x16(bits);

@@ -42,8 +42,8 @@ func (d *Device) NewBuffer(m Memory, size int64, what string) (*Buffer, error) {
 
 // ImportBuffer makes a buffer of memory that the host has already, for the copy engine to
 // read directly. It must be a mapping, not the garbage collector's, begin and end on
-// pages, and stay mapped until Close. A driver may refuse any kind of mapping. One that is refused
-// is to be unmapped: until then NVIDIA's driver, which takes no mapped files, gives no memory at all.
+// pages, and stay mapped until Close. A driver may refuse any kind of mapping. One that is
+// refused is to be unmapped: until then NVIDIA's, which takes no mapped files, gives no memory.
 func (d *Device) ImportBuffer(memory []byte, what string) (*Buffer, error) {
 	if err := d.usable("buffer " + what); err != nil {
 		return nil, err

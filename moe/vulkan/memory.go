@@ -40,7 +40,7 @@ type memory struct {
 	// Of a single token: see token.comp.
 	ops     *vk.Buffer // the list
 	meeting *vk.Buffer // Meeting, and the counter of route groups that are done
-	lost    *vk.Buffer // Failed
+	report  *vk.Buffer // Report
 	one     *vk.Buffer // its activations, at these offsets
 	oneAt   [oneParts + 1]int64
 
@@ -72,7 +72,7 @@ func newMemory(d *vk.Device, cfg moe.RunConfig, layers int, parts bool) (*memory
 		return nil, errors.Join(m.err, m.Close())
 	}
 	clear(m.staged.Words()) // the padding of rows stays zero
-	clear(m.lost.Words())
+	clear(m.report.Words())
 	clear(m.slots.Bytes())
 	return m, nil
 }
@@ -140,7 +140,7 @@ func (m *memory) takeToken(s moe.Shape, in int64) {
 	m.one = m.new(vk.DeviceLocal, m.oneAt[oneParts])
 	m.ops = m.new(vk.DeviceMapped, opBytes*int64(2+textOps*s.Layers))
 	m.meeting = m.new(vk.DeviceLocal, meetingBytes+4)
-	m.lost = m.new(vk.HostCached, 8)
+	m.report = m.new(vk.HostCached, 8)
 }
 
 // recordMeeting makes the meeting ready for its first dispatch.

@@ -38,8 +38,8 @@ func (r *runner) writePlan() {
 	copy(m.plan.Bytes(), b)
 }
 
-// writeSlots tells the grouping kernel where each expert is; false if some are not on
-// the device. The table is written only while the device is idle.
+// writeSlots tells the kernels where each expert is; false if some are not on the device.
+// It is called while the device is idle.
 func (r *runner) writeSlots() bool {
 	table := r.memory.slots.Bytes()
 	for e := range r.cfg.Shape.Paging().Universe() {
@@ -52,8 +52,8 @@ func (r *runner) writeSlots() bool {
 	return true
 }
 
-// moveSlots tells a token's kernel which experts come and which go. The device is idle, or it works
-// on what it has been told.
+// moveSlots tells a token's kernel which experts come and which go. What runs beside a
+// prefetch does not go by the table.
 func (r *runner) moveSlots(uploads []pager.Upload) {
 	table := r.memory.slots.Bytes()
 	for _, u := range uploads {

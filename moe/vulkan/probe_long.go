@@ -104,8 +104,8 @@ func (p *probe) copyLatency(ctx context.Context, wait float64) (float64, error) 
 }
 
 // overAllocate takes device memory until there is no more, or two GiB more than there is,
-// and gives it all back. Where the memory is the host's too, that could hurt the host: there it does
-// nothing and tells nothing. Nor does it where memory ends long before what is free.
+// and gives it all back. Where the memory is the host's too, that could hurt the host:
+// there it does nothing and tells nothing. Nor does it where memory ends long before what is free.
 func (p *probe) overAllocate(ctx context.Context) (what string, err error) {
 	info := p.device.Info()
 	if info.Unified {

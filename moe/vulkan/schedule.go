@@ -172,6 +172,13 @@ func (s *scheduler) prefetch(accesses []pager.Access) op {
 	return *s.uploadOp(accesses)
 }
 
+// ran tells that the compute given out last has read the slots of accesses, without being asked for.
+func (s *scheduler) ran(accesses []pager.Access) {
+	for _, a := range accesses {
+		s.read[a.Slot] = s.compute
+	}
+}
+
 // next gives out a value of the compute timeline for work between groups.
 func (s *scheduler) next() uint64 {
 	s.compute++

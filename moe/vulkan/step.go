@@ -9,6 +9,7 @@ import (
 
 	"ufm/moe"
 	"ufm/pager"
+	"ufm/vk"
 )
 
 // Step runs a batch through all layers.
@@ -94,20 +95,26 @@ func (r *runner) stepResident(ctx context.Context, b *moe.Batch) error {
 	}
 	r.recordResident(c, b)
 	value := r.schedule.next()
-	var uploads transfers
+	var after []vk.Point
 	if !r.settled {
-		for q, t := range r.transfers {
-			uploads[q] = t.submitted
-		}
-		r.settled = true
+		after, r.settled = r.uploadsSoFar(), true
 	}
-	if err := r.compute.end(c, value, r.transferPoints(uploads)...); err != nil {
+	if err := r.compute.end(c, value, after...); err != nil {
 		return err
 	}
 	if err := r.finish(ctx, value); err != nil {
 		return err
 	}
 	return r.requestAll(b)
+}
+
+// uploadsSoFar are the waits for all that the transfer queues have been given.
+func (r *runner) uploadsSoFar() []vk.Point {
+	var values transfers
+	for q, t := range r.transfers {
+		values[q] = t.submitted
+	}
+	return r.transferPoints(values)
 }
 
 // requestAll asks the pager for the groups of a step that has run.

@@ -31,6 +31,7 @@ type text struct {
 	ahead    bool           // it prefetches
 	predict  bool           // what the next layer's gate would choose is computed too
 	onward   bool           // the device goes from layer to layer until an expert is missing
+	fetched  bool           // something was prefetched since a token went onward
 	wanted   []pager.ExpertID
 }
 
@@ -95,7 +96,7 @@ func (x *text) open(b *backend) (err error) {
 		return err
 	}
 	x.own(x.dense)
-	x.dense.writeOrder(x.sizes.tokens)
+	x.dense.writeRows(x.sizes.tokens)
 	if x.kernels, err = b.textKernelsFor(x.sizes); err != nil {
 		return err
 	}
@@ -129,8 +130,8 @@ func (t *textRunner) Position() int {
 	return t.text.position
 }
 
-// Forward appends b to the sequence. ctx can end it between two layers; the sequence then
-// is as it was before.
+// Forward appends b to the sequence. ctx can end it where the host is asked for a layer; the
+// sequence then is as it was before.
 func (t *textRunner) Forward(ctx context.Context, b *moe.TextBatch) (moe.StepTimes, error) {
 	if t.failed != nil {
 		return moe.StepTimes{}, t.failed
@@ -202,8 +203,12 @@ func (x *text) forwardPaged(ctx context.Context, b *moe.Batch) error {
 		return err
 	}
 	x.recordRouter(c, b, 0)
+	var after []vk.Point
+	if x.onward && x.fetched { // it reads slots without asking the scheduler
+		after, x.fetched = x.uploadsSoFar(), false
+	}
 	value := x.schedule.next()
-	if err := x.compute.end(c, value); err != nil {
+	if err := x.compute.end(c, value, after...); err != nil {
 		return err
 	}
 	for l := 0; ; l++ {
@@ -230,34 +235,6 @@ func (x *text) forwardPaged(ctx context.Context, b *moe.Batch) error {
 			return errors.Join(err, x.release())
 		}
 	}
-}
-
-// nowhere stands for the op at which a token stopped if it did not.
-const nowhere = ^uint32(0)
-
-// passed asks the pager for the layers from l on that the device has gone through by itself, as all
-// their experts were there, and returns the first that it has not.
-func (x *text) passed(b *moe.Batch, l int) (int, error) {
-	if !x.onward || l == x.cfg.Run.Shape.Layers {
-		return l, nil
-	}
-	if err := x.checkToken(); err != nil {
-		return l, err
-	}
-	stop := x.cfg.Run.Shape.Layers
-	if op := x.runner.memory.lost.Words()[1]; op != nowhere {
-		stop = (int(op) - 1) / textOps
-	}
-	for ; l < stop; l++ {
-		plan, err := x.place.Request(x.group(b, l))
-		if err != nil {
-			return l, err
-		}
-		if plan.Hits < len(plan.Accesses) {
-			return l, fmt.Errorf("vulkan: the device found experts of layer %d that the pager has not", l)
-		}
-	}
-	return l, nil
 }
 
 // begin writes what the device reads of b.

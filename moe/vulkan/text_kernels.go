@@ -103,7 +103,7 @@ func newTextKernels(dev *backend, s textSizes) (*textKernels, error) {
 	k.qkv = b.dense(s, s.d, s.width, shared)
 	k.out = b.dense(s, s.row, s.d, shared)
 	k.head = b.dense(s, s.d, s.vocab, shared)
-	if s.matrixRows > 0 && s.tokens >= minMatrixRows {
+	if s.matrixRows > 0 {
 		for _, p := range []*dense{&k.qkv, &k.out} {
 			p.matrix = product{inputs: p.inputs, outputs: p.outputs}
 			b.matrix(&p.matrix, "down_"+s.dtype.String(), s.matrixTiling(dev))
@@ -218,7 +218,9 @@ func (s *textSizes) past(positions, groups, block int) (splits, span int) {
 // enoughAttention is the number of workgroups of attention that keep the device busy.
 func (s *textSizes) enoughAttention() int { return max(s.enough/2, 16) }
 
-// splitRows bounds the rows of heads and tokens that the splits of a step have.
+// splitRows bounds the rows of heads and tokens that the splits of a step have. A single token has
+// some even where its past is not split.
 func (s *textSizes) splitRows() int64 {
-	return int64(s.enoughAttention() * s.attendHeads() * s.attendTokens()[1])
+	several := s.enoughAttention() * s.attendHeads() * s.attendTokens()[1]
+	return int64(max(several, s.tokenSplits()*s.Heads))
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"ufm/moe"
+	"ufm/vk"
 )
 
 // skipSlow leaves out what only compiles the same kernels again where instrumented ones take
@@ -136,6 +137,7 @@ type attentionCase struct {
 	qkv, qNorm, kNorm     []float64
 	past, values          []float64 // (kv_heads, context, dim); the newest are filled in
 	context, width, parts int
+	gpu                   bool // a token's kernel is cut as for a GPU
 }
 
 const labTheta = 1e4
@@ -210,6 +212,7 @@ func TestAttention(t *testing.T) {
 		{heads: 8, kvHeads: 1, dim: 256, position: 70, tokens: 1, norm: moe.PerHead},
 		{heads: 8, kvHeads: 1, dim: 96, position: 90, tokens: 1},
 		{heads: 14, kvHeads: 2, dim: 64, position: 33, tokens: 1, norm: moe.PerHead},
+		{heads: 9, kvHeads: 9, dim: 12, position: 440, tokens: 1, gpu: true}, // 28 splits of a padded row
 		{heads: 6, kvHeads: 2, dim: 20, position: 0, tokens: 9, norm: moe.WholeRow},
 		{heads: 6, kvHeads: 2, dim: 20, position: 130, tokens: 5, norm: moe.PerHead},
 	} {
@@ -266,9 +269,9 @@ func testAttention(t *testing.T, l *lab, c attentionCase) {
 	}
 	if c.tokens == 1 {
 		newest()
-		l.near("a token", testTokenAttention(l, c, s, opAttend{
+		l.near("a token", testTokenAttention(l, c, opAttend{
 			QKV: qkv.Address(), Keys: keys.Address(), Values: values.Address(), Turns: table.Address(),
-			QNorm: qNorm.Address(), KNorm: kNorm.Address(), Acc: acc.Address(), State: state.Address(),
+			QNorm: qNorm.Address(), KNorm: kNorm.Address(),
 		}), want)
 		l.near("a token: keys", keys.Floats(), past)
 		l.near("a token: values", values.Floats(), v)
@@ -313,13 +316,25 @@ func testAttention(t *testing.T, l *lab, c attentionCase) {
 
 // testTokenAttention runs a token's attention, and the projection that puts its splits together
 // with a matrix that leaves its inputs as they are.
-func testTokenAttention(l *lab, c attentionCase, s *textSizes, op opAttend) []float32 {
-	threads, row := s.tuning.threads, pad8(c.heads*c.dim)
-	cut := s.tuning.pieces(row, row, 1, 8, pad8(3*c.dim/2))
-	most := min(s.mostSplits(), threads/((cut.part+c.dim-2)/c.dim+1))
+func testTokenAttention(l *lab, c attentionCase, op opAttend) []float32 {
+	s := &textSizes{
+		Config: moe.Config{Heads: c.heads, KVHeads: c.kvHeads, HeadDim: c.dim},
+		shape:  moe.Shape{Layers: 1, Experts: 8, DModel: 64, DHidden: 64, TopK: 2},
+		tokens: 1, d: 64, row: pad8(c.heads * c.dim), width: c.width,
+	}
+	info := vk.DeviceInfo{Kind: cpuKind}
+	if c.gpu {
+		info.Kind = "GPU"
+	}
+	s.choose(info)
+	_, cut := s.cuts(s.tuning)
+	most, threads := s.tokenSplits(), s.tuning.threads
+	cut = s.tuning.pieces(s.row, s.row, 1, 8, cut.part)
 	groups := c.heads / s.tokenHeads()
 	squares := l.floats(2) // of inputs whose norm is 1
 	copy(squares.Floats(), []float32{3, 5 - 1e-6})
+	rows := int(s.splitRows())
+	op.Acc, op.State = l.floats(rows*c.dim).Address(), l.floats(2*rows).Address()
 	op.Kind, op.Groups, op.Squares, op.DModel = kindAttend, uint32(groups), squares.Address(), 8
 	op.Heads, op.PerKey, op.Parts = uint32(c.heads), uint32(s.perKey()), uint32(c.parts)
 	op.Width, op.Context, op.Most = uint32(c.width), uint32(c.context), uint32(most)
@@ -328,18 +343,66 @@ func testTokenAttention(l *lab, c attentionCase, s *textSizes, op opAttend) []fl
 	push := pushToken{Position: uint32(c.position)}
 	l.op(p, op, push, groups*most)
 
-	weight, dst := l.floats(row*row), l.floats(cut.parts*row)
+	weight, dst := l.floats(s.row*s.row), l.floats(cut.parts*s.row)
 	clear(weight.Words())
-	for i := range row {
-		weight.Floats()[i*row+i] = 1
+	for i := range s.row {
+		weight.Floats()[i*s.row+i] = 1
 	}
 	out := (&token{}).opProduct(cut, moe.F32)
 	out.Source, out.X, out.Base = sourceAttended, op.Acc, op.State
 	out.Heads, out.Most, out.Weight, out.Dst = op.Heads, op.Most, weight.Address(), dst.Address()
 	l.op(p, out, push, cut.items())
-	got := make([]float32, row)
-	for i, v := range dst.Floats()[:cut.parts*row] {
-		got[i%row] += v
+	got := make([]float32, s.row)
+	for i, v := range dst.Floats()[:cut.parts*s.row] {
+		got[i%s.row] += v
 	}
+	l.t.Logf("a token: up to %d splits, %d parts", most, cut.parts)
 	return got
+}
+
+// TestTokenSizes checks what the shaders take for granted: that the threads suffice for the splits
+// of a part's heads, and the buffers for all splits.
+func TestTokenSizes(t *testing.T) {
+	for _, kind := range []string{"GPU", cpuKind} {
+		for heads := 1; heads <= 320; heads++ {
+			for _, kv := range []int{1, 2, 3, 5, 8, heads} {
+				for _, dim := range []int{4, 12, 64, 100, 128, 256} {
+					for _, d := range []int{64, 1000, 4096} {
+						if heads%kv == 0 {
+							checkTokenSizes(t, kind, heads, kv, dim, d)
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+func checkTokenSizes(t *testing.T, kind string, heads, kv, dim, d int) {
+	t.Helper()
+	s := textSizes{
+		Config: moe.Config{Heads: heads, KVHeads: kv, HeadDim: dim, DModel: d},
+		shape:  moe.Shape{Layers: 1, Experts: 64, DModel: d, DHidden: 768, TopK: 8, Form: moe.SwiGLU},
+		tokens: 1, d: pad8(d), row: pad8(heads * dim), width: pad8((heads + 2*kv) * dim),
+	}
+	s.choose(vk.DeviceInfo{Kind: kind})
+	if s.partHeads() > s.tuning.threads {
+		return // its tokens are batches of one
+	}
+	name := fmt.Sprintf("%s, %d heads of %d, %d of keys, d_model %d", kind, heads, dim, kv, d)
+	qkv, out := s.cuts(s.tuning)
+	if qkv.parts > maxParts || out.part > mostInputs {
+		t.Errorf("%s: %d parts of the projection, %d inputs in a part of the other",
+			name, qkv.parts, out.part)
+	}
+	splits := s.tokenSplits()
+	for p := range out.parts {
+		first, last := p*out.part/dim, (min(s.row, (p+1)*out.part)-1)/dim
+		if n := (last - first + 1) * splits; n > s.tuning.threads {
+			t.Errorf("%s: part %d: %d splits of heads, %d threads", name, p, n, s.tuning.threads)
+		}
+	}
+	if need, got := int64(splits*heads), s.splitRows(); need > got {
+		t.Errorf("%s: room for %d rows of splits, want %d", name, got, need)
+	}
 }

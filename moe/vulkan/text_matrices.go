@@ -9,8 +9,8 @@ import (
 	"ufm/vk"
 )
 
-// The dense products of many tokens run on the matrix units, where a device has them: to matrix.comp
-// such a product is that of an expert which every token has chosen.
+// The dense products of many tokens run on the matrix units, where a device has them: to
+// matrix.comp such a product is that of an expert which every token has chosen.
 
 // minMatrixRows is the least number of rows that go there: fewer are a tile or two of dense.comp.
 const minMatrixRows = 17
@@ -32,15 +32,15 @@ func (x *text) onMatrices(tokens int) bool {
 	return x.sizes.matrixRows > 0 && tokens >= minMatrixRows
 }
 
-// writeOrder lists all rows in their own order.
-func (m *textMemory) writeOrder(tokens int) {
-	if m.order == nil {
+// writeRows lists all tokens in their own order.
+func (m *textMemory) writeRows(tokens int) {
+	if m.rows == nil {
 		return
 	}
-	order := m.order.Words()
-	for i := range order {
-		if order[i] = noToken; i < tokens {
-			order[i] = uint32(i)
+	rows := m.rows.Words()
+	for i := range rows {
+		if rows[i] = noToken; i < tokens {
+			rows[i] = uint32(i)
 		}
 	}
 }
@@ -57,14 +57,16 @@ func (x *text) writeTokenTiles() {
 }
 
 // recordMatrix records the product of all rows of src with a matrix, in one part.
-func (x *text) recordMatrix(c *vk.Commands, p *product, src *vk.Buffer, dst uint64, weight *vk.Buffer) {
+func (x *text) recordMatrix(
+	c *vk.Commands, p *product, src *vk.Buffer, dst uint64, weight *vk.Buffer,
+) {
 	m, n, k := x.dense, x.tokens(), x.runner.kernels
 	c.Dispatch(k.gather, pushBytes(pushGather{
-		X: src.Address(), Rows: m.order.Address(), Gathered: m.parts.Address(), D: uint32(p.inputs),
+		X: src.Address(), Rows: m.rows.Address(), Gathered: m.gathered.Address(), D: uint32(p.inputs),
 	}), over(k.gatherItems(p.inputs), gatherThreads), over(n, 4), 1)
 	c.DispatchBarrier()
 	c.Dispatch(p.pipelines[0], pushBytes(pushExpert{
-		Tiles: m.tiles.Address(), Src: m.parts.Address(), Dst: dst, Weight: weight.Address(),
+		Tiles: m.tiles.Address(), Src: m.gathered.Address(), Dst: dst, Weight: weight.Address(),
 		Inputs: uint32(p.inputs), Outputs: uint32(p.outputs),
 	}), over(p.outputs, p.columns[0]), over(n, x.sizes.matrixRows), 1)
 }

@@ -50,7 +50,9 @@ func newTextSizes(b *backend, cfg moe.TextConfig, m moe.TextModel) textSizes {
 		width: pad8((c.Heads + 2*c.KVHeads) * c.HeadDim), vocab: pad8(c.Vocab),
 	}
 	s.choose(b.device.Info())
-	s.matrixRows = s.matrixTiling(b).rows
+	if s.tokens >= minMatrixRows {
+		s.matrixRows = s.matrixTiling(b).rows
+	}
 	return s
 }
 
@@ -89,11 +91,11 @@ type textMemory struct {
 	nextLogits  *vk.Buffer // (tokens, experts): of the next layer's gate
 	nextWeights *vk.Buffer // (tokens, top_k)
 	squares     *vk.Buffer // (parts): of a single token's residual stream
-	parts       *vk.Buffer // (tokens, d or row): what a product on the matrix units reads
+	gathered    *vk.Buffer // (tokens, d or row), in parts: what a product on the matrix units reads
 
 	// On the host, for the device to read or write.
 	ids       *vk.Buffer // (tokens)
-	order     *vk.Buffer // (tokens): each one's row, in quads
+	rows      *vk.Buffer // (quads, 4): tokens
 	tiles     *vk.Buffer // (tiles): of the rows of a batch
 	logits    *vk.Buffer // (rows, vocab)
 	experts   *vk.Buffer // (layers, tokens, top_k)
@@ -153,8 +155,8 @@ func (m *textMemory) takeActivations(s textSizes) {
 
 	if s.matrixRows > 0 {
 		quads := (tokens + 3) / 4
-		m.parts = m.new(vk.DeviceLocal, partBytes(quads, max(s.d, s.row)))
-		m.order = m.new(vk.DeviceMapped, 16*quads)
+		m.gathered = m.new(vk.DeviceLocal, partBytes(quads, max(s.d, s.row)))
+		m.rows = m.new(vk.DeviceMapped, 16*quads)
 		m.tiles = m.new(vk.DeviceMapped, tileBytes*int64(over(s.tokens, s.matrixRows)))
 	}
 

@@ -12,8 +12,8 @@ import (
 )
 
 // A prefetch runs behind the group under way: its uploads are the last that the transfer
-// queues were given, and nothing waits for them but the computes that read their slots. So
-// they may still be under way when the host has its next answer.
+// queues were given, and nothing waits for them but the computes that read their slots, and the
+// next token that goes onward. So they may still be under way when the host has its next answer.
 
 // recordPrediction records the choice that the next layer's router would make of this
 // layer's input: its logits are there since recordBefore.
@@ -46,6 +46,9 @@ func (x *text) prefetch(l int) error {
 // uploadAhead records the uploads of a prefetch, in bundles that alternate between the
 // transfer queues.
 func (r *runner) uploadAhead(uploads []pager.Upload) error {
+	if r.text != nil {
+		r.text.fetched = true
+	}
 	for piece := range slices.Chunk(uploads, r.schedule.bundle()) {
 		accesses := make([]pager.Access, len(piece))
 		for i, u := range piece {

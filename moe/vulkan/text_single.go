@@ -3,6 +3,7 @@
 package vulkan
 
 import (
+	"fmt"
 	"math"
 
 	"ufm/moe"
@@ -44,12 +45,40 @@ func (x *text) allOps() int {
 
 // recordOnward records all ops from first on, to end before the experts of which one is missing.
 func (x *text) recordOnward(c *vk.Commands, b *moe.Batch, first int) {
-	x.runner.memory.lost.Words()[1] = nowhere
-	x.planned = true
+	x.runner.memory.report.Words()[reportStopped] = nowhere
 	push := x.push(b)
-	x.planned = false
-	push.Flags |= flagUntil
+	push.Flags |= flagPlanned | flagDeferred | flagUntil
 	x.runner.token.record(c, first, x.allOps(), push)
+}
+
+// nowhere stands for the op at which a token stopped if it did not.
+const nowhere = ^uint32(0)
+
+// passed asks the pager for the layers from l on that the device has gone through by itself, as all
+// their experts were there, and returns the first that it has not.
+func (x *text) passed(b *moe.Batch, l int) (int, error) {
+	if !x.onward || l == x.sizes.Layers {
+		return l, nil
+	}
+	if err := x.checkToken(); err != nil {
+		return l, err
+	}
+	stop := x.sizes.Layers
+	if op := x.runner.memory.report.Words()[reportStopped]; op != nowhere {
+		stop = (int(op) - 1) / textOps
+	}
+	for ; l < stop; l++ {
+		plan, err := x.place.Request(x.group(b, l))
+		if err != nil {
+			return l, err
+		}
+		if plan.Hits < len(plan.Accesses) {
+			return l, fmt.Errorf("vulkan: the device has run layer %d, of which %d experts are missing",
+				l, len(plan.Accesses)-plan.Hits)
+		}
+		x.schedule.ran(plan.Accesses)
+	}
+	return l, nil
 }
 
 // addOps adds the ops of a token.
@@ -174,8 +203,9 @@ func (s *textSizes) tokenSplits() int {
 	return max(1, min(s.mostSplits(), s.tuning.threads/s.partHeads()))
 }
 
-// partHeads bounds the heads in a part of the output projection's inputs.
+// partHeads bounds the heads in a part of the output projection's inputs, the padding of a row
+// counted as the beginning of one.
 func (s *textSizes) partHeads() int {
 	_, out := s.cuts(s.tuning)
-	return min(s.Heads, (out.part+s.HeadDim-2)/s.HeadDim+1)
+	return min(over(s.row, s.HeadDim), (out.part+s.HeadDim-2)/s.HeadDim+1)
 }

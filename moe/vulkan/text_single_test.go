@@ -175,7 +175,7 @@ func TestTokenTogether(t *testing.T) {
 				Run:     moe.RunConfig{Mode: moe.UFM, Slots: slots, MaxTokens: 8, Poison: true},
 				Context: 80, Prefetch: slots == 9})
 			var got []uint32
-			for i := range 40 {
+			for i := range 24 {
 				c := capture(m, prompt[i%5:][:1])
 				if _, err := r.Forward(t.Context(), c); err != nil {
 					t.Fatal(err)
@@ -192,8 +192,9 @@ func TestTokenTogether(t *testing.T) {
 	}
 }
 
-// TestTokenOnward lets the device go from layer to layer by itself where all experts are there: with
-// the same bits, and the same decisions of the pager, as where the host asks for each layer.
+// TestTokenOnward lets the device go from layer to layer by itself where all experts are
+// there: with the same bits, and the same decisions of the pager, as where the host asks for
+// each layer. Some tokens prefetch, some are routed, some want no logits.
 func TestTokenOnward(t *testing.T) {
 	skipSlow(t)
 	b, m, bank := tinyText(t)
@@ -201,46 +202,73 @@ func TestTokenOnward(t *testing.T) {
 	if alone == apart {
 		t.Skip("ops stay apart")
 	}
-	const steps = 40
 	for _, slots := range []int{9, universe - 1} {
-		var bits [2][]uint32
-		var events [2][]string
-		var waits [2]int
-		for i, n := range []int{apart, alone} {
-			b.together = n
-			r := newText(t, b, m, bank, moe.TextConfig{Context: 80, Run: moe.RunConfig{
-				Mode: moe.UFM, Slots: slots, MaxTokens: 8, Poison: true,
-				Observe: func(e *pager.Event) {
-					events[i] = append(events[i], fmt.Sprint(e.Step, e.Layer, e.Phase, e.Hits, e.Misses))
-				},
-			}})
-			for step := range steps {
-				c := capture(m, []int32{int32(7*step) % 64})
-				if step%10 == 0 { // several tokens move experts, too
-					c = capture(m, []int32{1, 2, 3, 5})
-				}
-				c.Step, c.Phase = step, pager.Decode
-				times, err := r.Forward(t.Context(), c)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if step >= steps/2 { // the pool is full
-					waits[i] += times.Waits
-				}
-				bits[i] = append(append(bits[i], c.Experts...), floatBits(append(c.Logits, c.Weights...))...)
-			}
-		}
-		if !slices.Equal(bits[1], bits[0]) {
+		b.together = apart
+		want := runTokens(t, b, m, bank, slots)
+		b.together = alone
+		got := runTokens(t, b, m, bank, slots)
+		if !slices.Equal(got.bits, want.bits) {
 			t.Errorf("%d slots: not the same bits", slots)
 		}
-		if !slices.Equal(events[1], events[0]) {
-			t.Errorf("%d slots: not the same groups, hits and misses", slots)
+		if !slices.Equal(got.events, want.events) {
+			t.Errorf("%d slots: not the same groups, hits, misses and prefetches", slots)
 		}
-		t.Logf("%d slots: %d waits, with the host asked for each layer %d", slots, waits[1], waits[0])
-		if slots == universe-1 && waits[1] > waits[0]/2 {
+		t.Logf("%d slots: %d waits, with the host asked for each layer %d", slots, got.waits, want.waits)
+		if slots == universe-1 && got.waits > want.waits/2 {
 			t.Error("the host is asked for too many layers")
 		}
 	}
+}
+
+// tokenRun is what came of some tokens.
+type tokenRun struct {
+	bits   []uint32
+	events []string
+	waits  int // of tokens that do not prefetch, in a pool that is full
+}
+
+func runTokens(t *testing.T, b *backend, m moe.TextModel, bank moe.Bank, slots int) (run tokenRun) {
+	t.Helper()
+	r := newText(t, b, m, bank, moe.TextConfig{Context: 80, Prefetch: true, Run: moe.RunConfig{
+		Mode: moe.UFM, Slots: slots, MaxTokens: 8, Poison: true,
+		Observe: func(e *pager.Event) {
+			run.events = append(run.events,
+				fmt.Sprint(e.Step, e.Layer, e.Phase, e.Hits, e.Misses, e.Prefetches))
+		},
+	}})
+	const steps = 32
+	for step := range steps {
+		c := capture(m, []int32{int32(7*step) % 64})
+		if step%10 == 0 { // several tokens move experts, too
+			c = capture(m, []int32{1, 2, 3, 5})
+		}
+		c.Step, c.Phase, c.NoPrefetch = step, pager.Decode, step%4 != 1
+		if step%7 == 3 {
+			c.Logits = nil
+		}
+		if step%6 == 5 {
+			c.Routing = routed(m.Shape(), step)
+		}
+		times, err := r.Forward(t.Context(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.NoPrefetch && len(c.IDs) == 1 && step >= steps/2 {
+			run.waits += times.Waits
+		}
+		run.bits = append(append(run.bits, c.Experts...), floatBits(append(c.Logits, c.Weights...))...)
+	}
+	return run
+}
+
+// routed is a choice of experts for one token.
+func routed(s moe.Shape, seed int) (ids []uint32) {
+	for l := range s.Layers {
+		for k := range s.TopK {
+			ids = append(ids, uint32((7*l+5*k+3*seed)%s.Experts))
+		}
+	}
+	return ids
 }
 
 // TestTokenApart expects an error where workgroups did not meet, and others than before after it.
@@ -249,7 +277,7 @@ func TestTokenApart(t *testing.T) {
 	b.together = together(b)
 	r := newText(t, b, m, bank, moe.TextConfig{
 		Run: moe.RunConfig{Mode: moe.Baseline, MaxTokens: 8}, Context: 8}).(*textRunner)
-	r.memory.lost.Words()[0] = 1
+	r.memory.report.Words()[reportLost] = 1
 	if _, err := r.Forward(t.Context(), capture(m, []int32{1})); !errors.Is(err, errApart) {
 		t.Errorf("got %v, want %v", err, errApart)
 	}

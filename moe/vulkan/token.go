@@ -51,7 +51,7 @@ type (
 		Epsilon, Scale                                           float32
 	}
 	pushToken struct {
-		Ops, Meeting, Failed, Tiles                  uint64
+		Ops, Meeting, Report, Tiles                  uint64
 		Rows, First, Last, Position, Flags, Patience uint32
 	}
 )
@@ -63,12 +63,15 @@ const (
 
 	sourcePlain, sourceStream, sourceGELU, sourceSwiGLU, sourceAttended = 0, 1, 2, 3, 4
 
-	flagGiven, flagPlanned, flagPredict, flagChained, flagKept, flagDeferred, flagUntil = 1, 2, 4, 8, 16, 32, 64
+	flagGiven, flagPlanned, flagPredict, flagChained = 1, 2, 4, 8
+	flagKept, flagDeferred, flagUntil                = 16, 32, 64
 
 	routeEach    = 4  // logits of a group of a route
 	attendShare  = 16 // threads that share a position in attention
 	maxSplits    = 32 // of the past
 	meetingBytes = 8  // struct Meeting
+
+	reportLost, reportStopped = 0, 1 // words of struct Report
 )
 
 // tuning says how the work of a token is cut: by the kind of device alone, so that its sums
@@ -84,7 +87,7 @@ func newTuning(info vk.DeviceInfo) tuning {
 	if info.Kind == cpuKind {
 		return tuning{threads: 64, workers: 16}
 	}
-	return tuning{threads: 256, workers: 264, setup: 12 << 10, read: 4 << 10}
+	return tuning{threads: 256, workers: 264, setup: 12 << 10, read: 2 << 10}
 }
 
 // mostInputs are those of a part of a product, unless it must have one part.
@@ -188,7 +191,7 @@ func (t *token) add(kind, groups uint32, experts bool, op any) {
 // record records ops first to last; push says the rest.
 func (t *token) record(c *vk.Commands, first, last int, push pushToken) {
 	push.Ops = t.memory.ops.Address()
-	push.Meeting, push.Failed = t.memory.meeting.Address(), t.memory.lost.Address()
+	push.Meeting, push.Report = t.memory.meeting.Address(), t.memory.report.Address()
 	if t.together > 0 {
 		push.First, push.Last, push.Patience = uint32(first), uint32(last), patience
 		c.Dispatch(t.pipeline, pushBytes(push), t.together, 1, 1)
@@ -233,7 +236,7 @@ var errApart = errors.New("vulkan: the device has stopped running workgroups sid
 
 // check tells whether all workgroups have met.
 func (t *token) check() error {
-	if t.memory.lost.Words()[0] != 0 {
+	if t.memory.report.Words()[reportLost] != 0 {
 		return errApart
 	}
 	return nil
@@ -246,19 +249,19 @@ func (t *token) try(run func(func(*vk.Commands)) error) (int, error) {
 	m := t.memory
 	meet := func(n int) (ok bool, err error) {
 		for range 2 {
-			clear(m.lost.Words())
+			clear(m.report.Words())
 			err = run(func(c *vk.Commands) {
 				m.recordMeeting(c)
 				c.Dispatch(t.pipeline, pushBytes(pushToken{
-					Meeting: m.meeting.Address(), Failed: m.lost.Address(), Patience: tryPatience,
+					Meeting: m.meeting.Address(), Report: m.report.Address(), Patience: tryPatience,
 				}), n, 1, 1)
 				m.recordMeeting(c)
 			})
-			if ok = m.lost.Words()[0] == 0; ok || err != nil {
+			if ok = m.report.Words()[reportLost] == 0; ok || err != nil {
 				break
 			}
 		}
-		clear(m.lost.Words())
+		clear(m.report.Words())
 		return ok, err
 	}
 	good, bad := 0, 1<<13
