@@ -120,9 +120,9 @@ struct Splits {
 
 Splits splitsOf(uint most) {
     const uint blocks = (pc.position + BLOCK) / BLOCK; // of pc.position + 1 positions
-    const uint least = max(1, min(blocks, most));
+    const uint wanted = max(1, min(blocks, most));
     Splits s;
-    s.span = (blocks + least - 1) / least * BLOCK;
+    s.span = (blocks + wanted - 1) / wanted * BLOCK;
     s.n = (pc.position + s.span) / s.span;
     return s;
 }
