@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"ufm/moe"
 	"ufm/pager"
 )
 
@@ -13,7 +14,8 @@ type Prefetch uint8
 
 const (
 	// PrefetchAuto decodes some tokens without prefetching and some with it, where the
-	// link had time to spare, and keeps what was faster.
+	// link had time to spare, and keeps what was faster. In prefill it prefetches in steps
+	// of so many tokens that hardly an expert stays unused.
 	PrefetchAuto Prefetch = iota
 	// PrefetchGate always uploads what the next layer's gate makes of the current
 	// layer's hidden state.
@@ -49,6 +51,13 @@ const (
 // busyLink is the share of time from which on a link has none to spare.
 const busyLink = 0.9
 
+// A step is wide if it chooses each expert so many times on average: evenly chosen, one in fifty
+// is then left out. Its prefetches are worth the link's time while so many of them are used.
+const (
+	wideChoices = 4
+	worthUsed   = 0.75
+)
+
 // faster is the share of its time that prefetching must save to be worth its uploads.
 const faster = 0.01
 
@@ -56,6 +65,9 @@ const faster = 0.01
 type prefetchSwitch struct {
 	mode    Prefetch
 	linkGBs float64
+	wide    int   // tokens of a wide step; 0: none is, as uploads take the device's own time
+	made    int64 // prefetches of wide steps
+	used    int64 // of them
 	trial   trial
 	steps   int             // of the current trial
 	walls   []time.Duration // of its steps
@@ -87,15 +99,33 @@ type used struct {
 	prefetched int64 // bytes of prefetched experts that were used
 }
 
-// now tells whether the next step prefetches.
-func (p *prefetchSwitch) now(phase pager.Phase) bool {
+// newPrefetchSwitch is for models of that shape on device d.
+func newPrefetchSwitch(o Options, s moe.Shape, d moe.Device) prefetchSwitch {
+	p := prefetchSwitch{mode: o.Prefetch, linkGBs: o.LinkGBs}
+	if !d.Unified {
+		p.wide = (wideChoices*s.Experts + s.TopK - 1) / s.TopK
+	}
+	return p
+}
+
+// now tells whether the next step, of so many tokens, prefetches.
+func (p *prefetchSwitch) now(phase pager.Phase, tokens int) bool {
 	switch p.mode {
 	case PrefetchGate:
 		return true
 	case PrefetchOff:
 		return false
 	}
-	return phase == pager.Decode && (p.trial == tryWith || p.trial == settled && p.on)
+	if phase == pager.Prefill {
+		return p.wide > 0 && tokens >= p.wide && float64(p.used) >= worthUsed*float64(p.made)
+	}
+	return p.trial == tryWith || p.trial == settled && p.on
+}
+
+// tookWide learns what came of a wide step's prefetches.
+func (p *prefetchSwitch) tookWide(made, used int64) {
+	p.made += made
+	p.used += used
 }
 
 // took learns what one decode step used.
@@ -195,15 +225,19 @@ func (p *prefetchSwitch) decide() {
 
 // state is what results say of prefetching.
 func (p *prefetchSwitch) state() string {
+	state := "auto: off, too few tokens to tell"
 	switch {
 	case p.mode != PrefetchAuto:
 		return p.mode.String()
-	case p.reason == "":
-		return "auto: off, too few tokens to tell"
-	case p.on:
-		return "auto: on, " + p.reason
+	case p.reason != "" && p.on:
+		state = "auto: on, " + p.reason
+	case p.reason != "":
+		state = "auto: off, " + p.reason
 	}
-	return "auto: off, " + p.reason
+	if p.made > 0 {
+		state += fmt.Sprintf("; of wide prefill steps' %d prefetches %d were used", p.made, p.used)
+	}
+	return state
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"ufm/moe"
 	"ufm/pager"
 )
 
@@ -20,7 +21,7 @@ type decoded struct {
 func (d decoded) feed(p *prefetchSwitch) {
 	for range warmUpSteps + 4*trialSteps {
 		u := used{wall: d.without, moved: 1000, misses: d.misses}
-		if p.now(pager.Decode) {
+		if p.now(pager.Decode, 1) {
 			u.wall, u.prefetched = d.with, d.saved
 		}
 		u.upload = time.Duration(d.busy * float64(u.wall))
@@ -46,11 +47,8 @@ func TestPrefetchAutoMeasures(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var p prefetchSwitch
 			test.feed(&p)
-			if p.now(pager.Decode) != test.on || !strings.Contains(p.state(), test.reason) {
+			if p.now(pager.Decode, 1) != test.on || !strings.Contains(p.state(), test.reason) {
 				t.Errorf("got %q, want %t with %q", p.state(), test.on, test.reason)
-			}
-			if p.now(pager.Prefill) {
-				t.Error("prefill, which needs nearly all experts, prefetches")
 			}
 		})
 	}
@@ -62,12 +60,12 @@ func TestPrefetchAutoKnowsTrends(t *testing.T) {
 	var p prefetchSwitch
 	for i := range warmUpSteps + 4*trialSteps {
 		wall := time.Duration(100-i) * time.Millisecond
-		if p.now(pager.Decode) {
+		if p.now(pager.Decode, 1) {
 			wall += 2 * time.Millisecond
 		}
 		p.took(used{wall: wall, misses: 3, prefetched: 1e9})
 	}
-	if p.now(pager.Decode) || p.trial != settled {
+	if p.now(pager.Decode, 1) || p.trial != settled {
 		t.Errorf("got %q, though each token took longer with it", p.state())
 	}
 }
@@ -75,14 +73,14 @@ func TestPrefetchAutoKnowsTrends(t *testing.T) {
 func TestPrefetchAutoTriesAgain(t *testing.T) {
 	var p prefetchSwitch
 	decoded{with: 8, without: 10, misses: 3}.feed(&p)
-	if !p.now(pager.Decode) {
+	if !p.now(pager.Decode, 1) {
 		t.Fatalf("got %q, want it on", p.state())
 	}
 	for range settledSteps {
 		p.took(used{wall: 8, moved: 1000, misses: 3})
 	}
 	decoded{with: 12, without: 10, misses: 3}.feed(&p)
-	if p.now(pager.Decode) {
+	if p.now(pager.Decode, 1) {
 		t.Errorf("got %q after prefetching had become slower", p.state())
 	}
 }
@@ -94,12 +92,38 @@ func TestPrefetchModes(t *testing.T) {
 			t.Errorf("got %v, %v for %s", got, err, want)
 		}
 		p := prefetchSwitch{mode: want}
-		if on := want == PrefetchGate; p.now(pager.Prefill) != on || p.now(pager.Decode) != on {
-			t.Errorf("%s: got %t for the first token", want, p.now(pager.Decode))
+		if on := want == PrefetchGate; p.now(pager.Prefill, 1) != on || p.now(pager.Decode, 1) != on {
+			t.Errorf("%s: got %t for the first token", want, p.now(pager.Decode, 1))
 		}
 	}
 	if _, err := ParsePrefetch("always"); err == nil {
 		t.Error("an unknown mode is accepted")
+	}
+}
+
+// TestPrefetchOfWideSteps: a prompt's step prefetches if it needs nearly all experts and what was
+// prefetched before it was used; on a device that shares the host's memory it never does.
+func TestPrefetchOfWideSteps(t *testing.T) {
+	shape := moe.Shape{Experts: 128, TopK: 8}
+	p := newPrefetchSwitch(Options{}, shape, moe.Device{})
+	if p.now(pager.Prefill, 63) || !p.now(pager.Prefill, 64) || p.now(pager.Decode, 64) {
+		t.Error("64 prompt tokens of 8 choices are a wide step for 128 experts, 63 are not")
+	}
+	p.tookWide(400, 300)
+	if !p.now(pager.Prefill, 64) || !strings.Contains(p.state(), "400 prefetches 300 were used") {
+		t.Errorf("got %q, want it on while three quarters are used", p.state())
+	}
+	if p.tookWide(4, 0); p.now(pager.Prefill, 64) {
+		t.Errorf("got %q, want it off, as less are used", p.state())
+	}
+	if p = newPrefetchSwitch(Options{}, shape, moe.Device{Unified: true}); p.now(pager.Prefill, 512) {
+		t.Error("it prefetches though device and host share one memory")
+	}
+	for mode, on := range map[Prefetch]bool{PrefetchGate: true, PrefetchOff: false} {
+		p = newPrefetchSwitch(Options{Prefetch: mode}, shape, moe.Device{})
+		if p.now(pager.Prefill, 512) != on {
+			t.Errorf("%s: got %t for a wide step", mode, !on)
+		}
 	}
 }
 

@@ -122,18 +122,25 @@ func ratio(a, b float64) *float64 {
 
 // Lines tell people what it cost.
 func (r *Report) Lines() []string {
-	lines := []string{"prefill: " + r.Prefill.line()}
+	first := ""
 	if r.TimeToFirstTokenMs != nil {
-		lines[0] += fmt.Sprintf(", first token after %.3g ms", *r.TimeToFirstTokenMs)
+		first = fmt.Sprintf(", first token after %.3g ms", *r.TimeToFirstTokenMs)
 	}
+	lines := r.Prefill.lines("prefill", first)
 	if r.Decode.Steps > 0 {
-		lines = append(lines, "decode: "+r.Decode.line())
-	}
-	if p := r.Decode; p.Prefetches > 0 {
-		lines = append(lines, fmt.Sprintf("prefetches of decode: %d, used %d, too late %d, wasted %d",
-			p.Prefetches, p.PrefetchUsed, p.LateHits, p.PrefetchWasted))
+		lines = append(lines, r.Decode.lines("decode", "")...)
 	}
 	return append(lines, fmt.Sprintf("ended by: %s; prefetch %s", r.Finish, r.Prefetch))
+}
+
+// lines are those of the phase of that name, more behind the first.
+func (p Phase) lines(name, more string) []string {
+	lines := []string{name + ": " + p.line() + more}
+	if p.Prefetches > 0 {
+		lines = append(lines, fmt.Sprintf("prefetches of %s: %d, used %d, too late %d, wasted %d",
+			name, p.Prefetches, p.PrefetchUsed, p.LateHits, p.PrefetchWasted))
+	}
+	return lines
 }
 
 func (p Phase) line() string {

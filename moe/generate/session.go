@@ -104,7 +104,7 @@ func New(b moe.TextBackend, m moe.TextModel, opts Options) (*Session, error) {
 	}
 	s := &Session{model: m, backend: b.Name(), device: b.Device(), cfg: cfg, opts: opts,
 		policy:   policy.Name(),
-		prefetch: prefetchSwitch{mode: opts.Prefetch, linkGBs: opts.LinkGBs}}
+		prefetch: newPrefetchSwitch(opts, m.Shape(), b.Device())}
 	if opts.Events != nil {
 		s.log = pager.NewLog(opts.Events, pager.LogHeader{
 			Shape: shape, Policy: s.policy, Slots: cfg.Run.Slots,
@@ -175,7 +175,8 @@ func (s *Session) forward(
 	ctx context.Context, p pager.Phase, ids []int32, logits []float32,
 ) (moe.StepTimes, error) {
 	b := moe.TextBatch{
-		Step: s.step, Phase: p, IDs: ids, Logits: logits, NoPrefetch: !s.prefetch.now(p),
+		Step: s.step, Phase: p, IDs: ids, Logits: logits,
+		NoPrefetch: !s.prefetch.now(p, len(ids)),
 	}
 	if s.recorder != nil {
 		s.recorder.prepare(&b)
@@ -185,9 +186,14 @@ func (s *Session) forward(
 			return moe.StepTimes{}, err
 		}
 	}
+	before := s.runner.Stats()
 	times, err := s.runner.Forward(ctx, &b)
 	if err != nil {
 		return times, err
+	}
+	if p == pager.Prefill && !b.NoPrefetch {
+		used := s.runner.Stats().Sub(before)
+		s.prefetch.tookWide(used.Prefetches, used.PrefetchUsed)
 	}
 	s.step++
 	if s.recorder != nil {
