@@ -94,6 +94,20 @@ type TextRunner interface {
 	Close() error
 }
 
+// TextFollower is the ability of a TextRunner to find the likeliest token itself, and to begin with
+// it before the caller has seen it.
+type TextFollower interface {
+	TextRunner
+	// Follow appends b, a token that asks for nothing back, and returns the one with the highest
+	// logit after it, of equals the first. Unless next is nil the runner begins with that token,
+	// by next's Step, Phase and Routing; the next call should be Follow with next, and the
+	// returned id in it. If it is not, or has another id, what was begun is thrown away.
+	//
+	// Where this runner, or its state, does not allow it, the error is errors.ErrUnsupported, and
+	// nothing has happened: Forward does it.
+	Follow(ctx context.Context, b, next *TextBatch) (id int32, t StepTimes, err error)
+}
+
 // MemoryPart is a line of the memory table.
 type MemoryPart struct {
 	What  string

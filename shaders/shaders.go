@@ -63,6 +63,7 @@ func Variants() []Variant {
 		plain("add_attention", "residual.comp", "ATTENTION"),
 		plain("add_experts", "residual.comp", "EXPERTS"),
 		plain("rope", "rope.comp"), plain("attend", "attend.comp"), plain("merge", "merge.comp"),
+		plain("likeliest", "likeliest.comp"),
 		plain("token", "token.comp", "TEXT"), plain("token_layer", "token.comp"),
 		plain("gather_parts", "gather.comp", "PARTS"),
 		Variant{Name: "fragments", Source: "fragments.comp", Matrix: true})

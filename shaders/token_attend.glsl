@@ -291,14 +291,14 @@ void attend() {
 layout(buffer_reference, scalar, buffer_reference_align = 8) readonly restrict buffer Embed {
     uint kind, groups;
     uint64_t embedding; // (d, vocab) as in moe.Layout
-    uint64_t id;
+    uint64_t ids;       // (context): of the sequence
     uint64_t h;         // (d)
     uint dtype;
     uint vocab;         // outputs of the layout
 };
 
 void embed(Embed e) {
-    const uint id = UintIn(e.id).v[0];
+    const uint id = min(UintIn(e.ids).v[pc.position], e.vocab - 1);
     const uint step = THREADS * gl_NumWorkGroups.x;
     for (uint d = gl_GlobalInvocationID.x; d < 4 * D4; d += step) {
         float v;

@@ -99,6 +99,8 @@ type answer struct {
 	stream  *tokenizer.Stream // nil: ids alone
 	text    strings.Builder
 	logits  []float32 // (vocab) after the last token
+	known   bool      // so is the next token already:
+	chosen  int32
 }
 
 func (a *answer) run(ctx context.Context) error {
@@ -157,7 +159,7 @@ func (a *answer) decode(ctx context.Context, m *meter, begun time.Time) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		id, err := a.sampler.next(a.logits)
+		id, err := a.choose()
 		if err != nil {
 			return err
 		}
@@ -181,10 +183,33 @@ func (a *answer) decode(ctx context.Context, m *meter, begun time.Time) error {
 	}
 }
 
-// next runs one token through the model.
+// choose is the next token of the answer.
+func (a *answer) choose() (int32, error) {
+	if a.known {
+		a.known = false
+		return a.chosen, nil
+	}
+	return a.sampler.next(a.logits)
+}
+
+// append runs one token through the model. If the likeliest is wanted after it, whoever can find
+// it where the logits are does so.
+func (a *answer) append(ctx context.Context, id int32) (times moe.StepTimes, err error) {
+	if a.Sampling.Temperature == 0 {
+		more := len(a.report.OutputIDs)+1 < a.MaxTokens && a.runner.Position()+1 < a.cfg.Context
+		a.chosen, times, err = a.follow(ctx, id, more)
+		if !errors.Is(err, errors.ErrUnsupported) {
+			a.known = err == nil
+			return times, err
+		}
+	}
+	return a.forward(ctx, pager.Decode, []int32{id}, a.logits)
+}
+
+// next runs one token through the model and tells what it took.
 func (a *answer) next(ctx context.Context, m *meter, id int32) error {
 	moved, stats := a.runner.Moved(), a.runner.Stats()
-	times, err := a.forward(ctx, pager.Decode, []int32{id}, a.logits)
+	times, err := a.append(ctx, id)
 	if err != nil {
 		return err
 	}

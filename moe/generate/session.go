@@ -76,8 +76,9 @@ type Session struct {
 	opts     Options
 	policy   string // with its parameters
 	step     int
-	decoded  int      // decode steps so far
-	routed   []uint32 // (layers, 1, top_k): of the decode step, where Options.Routing decides
+	decoded  int            // decode steps so far
+	routed   [2][]uint32    // (layers, 1, top_k): of decode steps in turns, where Options.Routing decides
+	coming   *moe.TextBatch // the decode step that the runner may have begun with; nil: none
 	prefetch prefetchSwitch
 	recorder *recorder  // nil: no trace is asked for
 	log      *pager.Log // nil: no event log is
@@ -174,6 +175,7 @@ func (s *Session) report(r Request) *Report {
 func (s *Session) forward(
 	ctx context.Context, p pager.Phase, ids []int32, logits []float32,
 ) (moe.StepTimes, error) {
+	s.coming = nil
 	b := moe.TextBatch{
 		Step: s.step, Phase: p, IDs: ids, Logits: logits,
 		NoPrefetch: !s.prefetch.now(p, len(ids)),
@@ -181,8 +183,8 @@ func (s *Session) forward(
 	if s.recorder != nil {
 		s.recorder.prepare(&b)
 	}
-	if p == pager.Decode && s.opts.Routing != nil {
-		if err := s.route(&b); err != nil {
+	if p == pager.Decode {
+		if err := s.route(&b, s.decoded); err != nil {
 			return moe.StepTimes{}, err
 		}
 	}
@@ -195,20 +197,66 @@ func (s *Session) forward(
 		used := s.runner.Stats().Sub(before)
 		s.prefetch.tookWide(used.Prefetches, used.PrefetchUsed)
 	}
-	s.step++
+	s.stepped(p)
 	if s.recorder != nil {
 		s.recorder.add(&b)
 	}
 	return times, nil
 }
 
-// route lets Options.Routing choose for a decode step.
-func (s *Session) route(b *moe.TextBatch) error {
-	if s.routed == nil {
-		shape := s.model.Shape()
-		s.routed = make([]uint32, shape.Layers*shape.TopK)
+// stepped counts a step that has run.
+func (s *Session) stepped(p pager.Phase) {
+	s.step++
+	if p == pager.Decode {
+		s.decoded++
 	}
-	b.Routing = s.routed
-	s.decoded++
-	return s.opts.Routing.Fill(s.decoded-1, 1, s.routed)
+}
+
+// follow is forward for a decoded token, and returns the likeliest after it. If more is said, that
+// will be run next, and the runner may begin with it. The error is errors.ErrUnsupported where
+// forward is to be asked instead.
+func (s *Session) follow(ctx context.Context, id int32, more bool) (int32, moe.StepTimes, error) {
+	f, ok := s.runner.(moe.TextFollower)
+	if !ok || s.recorder != nil || s.cfg.Run.Slots < s.model.Shape().Paging().Universe() {
+		return 0, moe.StepTimes{}, errors.ErrUnsupported
+	}
+	b := s.coming
+	s.coming = nil
+	var err error
+	if b == nil {
+		if b, err = s.decodeStep(0); err != nil {
+			return 0, moe.StepTimes{}, err
+		}
+	}
+	if more {
+		if s.coming, err = s.decodeStep(1); err != nil {
+			return 0, moe.StepTimes{}, err
+		}
+	}
+	b.IDs[0] = id
+	likeliest, times, err := f.Follow(ctx, b, s.coming)
+	if err == nil {
+		s.stepped(pager.Decode)
+	}
+	return likeliest, times, err
+}
+
+// decodeStep is the decode step after so many others.
+func (s *Session) decodeStep(after int) (*moe.TextBatch, error) {
+	b := &moe.TextBatch{Step: s.step + after, Phase: pager.Decode, IDs: make([]int32, 1)}
+	return b, s.route(b, s.decoded+after)
+}
+
+// route lets Options.Routing, if there is one, choose for decode step i.
+func (s *Session) route(b *moe.TextBatch, i int) error {
+	if s.opts.Routing == nil {
+		return nil
+	}
+	turn := &s.routed[i%len(s.routed)]
+	if *turn == nil {
+		shape := s.model.Shape()
+		*turn = make([]uint32, shape.Layers*shape.TopK)
+	}
+	b.Routing = *turn
+	return s.opts.Routing.Fill(i, 1, b.Routing)
 }

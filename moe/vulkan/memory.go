@@ -99,7 +99,7 @@ func (m *memory) take(cfg moe.RunConfig, layers int) {
 	m.moe = m.new(vk.DeviceLocal, 4*tokens*in)
 
 	m.staged = m.new(vk.HostCoherent, 4*int64(layers)*tokens*in)
-	m.routing = m.new(vk.DeviceMapped, 4*int64(s.Layers)*choices)
+	m.routing = m.new(vk.DeviceMapped, 4*int64(s.Layers)*max(choices, tokenSets*int64(s.TopK)))
 	m.counts = m.new(vk.HostCached, 4*int64(s.Layers)*experts)
 	m.tiles = m.new(vk.DeviceMapped, tileBytes*int64(m.maxTiles))
 	m.plan = m.new(vk.DeviceMapped, planBytes)
@@ -138,7 +138,7 @@ func (m *memory) takeToken(s moe.Shape, in int64) {
 		m.oneAt[i+1] = m.oneAt[i] + (size+align-1)/align*align
 	}
 	m.one = m.new(vk.DeviceLocal, m.oneAt[oneParts])
-	m.ops = m.new(vk.DeviceMapped, opBytes*int64(2+textOps*s.Layers))
+	m.ops = m.new(vk.DeviceMapped, opBytes*tokenLists*int64(2+textOps*s.Layers))
 	m.meeting = m.new(vk.DeviceLocal, meetingBytes+4)
 	m.report = m.new(vk.HostCached, 8)
 }

@@ -32,6 +32,8 @@ type text struct {
 	predict  bool           // what the next layer's gate would choose is computed too
 	onward   bool           // the device goes from layer to layer until an expert is missing
 	fetched  bool           // something was prefetched since a token went onward
+	set      int            // that of a single token's choice
+	next     begun          // token, before the host knows it
 	wanted   []pager.ExpertID
 }
 
@@ -133,17 +135,14 @@ func (t *textRunner) Position() int {
 // Forward appends b to the sequence. ctx can end it where the host is asked for a layer; the
 // sequence then is as it was before.
 func (t *textRunner) Forward(ctx context.Context, b *moe.TextBatch) (moe.StepTimes, error) {
-	if t.failed != nil {
-		return moe.StepTimes{}, t.failed
-	}
-	if t.bank == nil {
-		return moe.StepTimes{}, errors.New("vulkan: forward before Attach")
-	}
-	x := t.text
-	if err := b.Validate(x.cfg, x.sizes.Config, x.position); err != nil {
+	if err := t.check(b); err != nil {
 		return moe.StepTimes{}, err
 	}
-	err := x.forward(ctx, b)
+	x := t.text
+	err := x.forget()
+	if err == nil {
+		err = x.forward(ctx, b)
+	}
 	var stop *stopped
 	if errors.As(err, &stop) {
 		return moe.StepTimes{}, stop.err
@@ -154,6 +153,17 @@ func (t *textRunner) Forward(ctx context.Context, b *moe.TextBatch) (moe.StepTim
 	}
 	x.position += len(b.IDs)
 	return t.times, nil
+}
+
+// check tells why b cannot be appended.
+func (t *textRunner) check(b *moe.TextBatch) error {
+	if t.failed != nil {
+		return t.failed
+	}
+	if t.bank == nil {
+		return errors.New("vulkan: forward before Attach")
+	}
+	return b.Validate(t.text.cfg, t.text.sizes.Config, t.text.position)
 }
 
 // stopped is the end of a context at a point where the device is idle and nothing is
@@ -243,7 +253,8 @@ func (x *text) begin(b *moe.TextBatch) {
 	x.ahead = x.cfg.Prefetch && !b.NoPrefetch && !x.resident()
 	x.predict = x.ahead || b.Predicted != nil
 	x.onward = x.one && x.token.together > 0 && !x.ahead && !x.resident()
-	ids := x.dense.ids.Words()
+	x.set = 0
+	ids := x.dense.ids.Words()[x.position:]
 	for i, id := range b.IDs {
 		ids[i] = uint32(id)
 	}
@@ -284,7 +295,7 @@ func copyWide(dst, src []float32) {
 // chosen appends the experts of a single token in layer l, ascending.
 func (x *text) chosen(list []pager.ExpertID, l int) []pager.ExpertID {
 	paging, k := x.cfg.Run.Shape.Paging(), x.cfg.Run.Shape.TopK
-	for _, e := range x.dense.experts.Words()[l*k:][:k] {
+	for _, e := range x.dense.experts.Words()[x.choiceAt(x.set, l):][:k] {
 		list = append(list, paging.ID(l, int(e)))
 	}
 	slices.Sort(list)

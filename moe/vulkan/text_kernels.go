@@ -12,7 +12,7 @@ import (
 // textKernels are the pipelines around the experts.
 type textKernels struct {
 	embed, addAttention, addExperts *vk.Pipeline // of residual.comp
-	rope, merge                     *vk.Pipeline
+	rope, merge, likeliest          *vk.Pipeline
 	token                           *vk.Pipeline    // for one token, all of it
 	attend                          [2]*vk.Pipeline // for few tokens, for many
 	qkv, out, head                  dense
@@ -90,6 +90,7 @@ func newTextKernels(dev *backend, s textSizes) (*textKernels, error) {
 	k.addExperts = b.pipeline("add_experts", pushResidual{}, threads, d, uint32(s.TopK))
 	k.rope = b.pipeline("rope", pushRope{}, ropeThreads)
 	k.merge = b.pipeline("merge", pushMerge{}, mergeThreads)
+	k.likeliest = b.pipeline("likeliest", pushLikeliest{}, likeliestThreads)
 	if s.single(dev) {
 		k.token = b.token("token", s.shape, s.HeadDim, s.tokenHeads(), max(mostInputs, s.d))
 	}

@@ -113,7 +113,7 @@ func (x *text) residual(base, h *vk.Buffer, norm uint64) pushResidual {
 func (x *text) recordEmbedding(c *vk.Commands) {
 	m := x.dense
 	p := x.residual(m.h, m.h, x.vectorAt(moe.AttentionNorm, 0))
-	p.Added, p.Index, p.N = m.embedding.Address(), m.ids.Address(), uint32(x.sizes.vocab)
+	p.Added, p.Index, p.N = m.embedding.Address(), m.ids.Address()+uint64(4*x.position), uint32(x.sizes.vocab)
 	c.Dispatch(x.kernels.embed, pushBytes(p), x.tokens(), 1, 1)
 	c.DispatchBarrier()
 }

@@ -91,15 +91,17 @@ type textMemory struct {
 	nextLogits  *vk.Buffer // (tokens, experts): of the next layer's gate
 	nextWeights *vk.Buffer // (tokens, top_k)
 	squares     *vk.Buffer // (parts): of a single token's residual stream
+	ownLogits   *vk.Buffer // (vocab): of a token whose successor the device finds
+	peaks       *vk.Buffer // Peaks of likeliest.comp
 	gathered    *vk.Buffer // (tokens, d or row), in parts: what a product on the matrix units reads
 
 	// On the host, for the device to read or write.
-	ids       *vk.Buffer // (tokens)
+	ids       *vk.Buffer // (context + 1): of the sequence
 	rows      *vk.Buffer // (quads, 4): tokens
 	tiles     *vk.Buffer // (tiles): of the rows of a batch
 	logits    *vk.Buffer // (rows, vocab)
-	experts   *vk.Buffer // (layers, tokens, top_k)
-	weights   *vk.Buffer // (layers, tokens, top_k)
+	experts   *vk.Buffer // (layers, tokens, top_k), or of single tokens (sets, layers, top_k)
+	weights   *vk.Buffer // likewise
 	predicted *vk.Buffer // (layers, tokens, top_k)
 }
 
@@ -138,7 +140,7 @@ func (m *textMemory) takeCache(s textSizes) {
 
 func (m *textMemory) takeActivations(s textSizes) {
 	tokens, d := int64(s.tokens), int64(s.d)
-	choices := 4 * int64(s.Layers) * tokens * int64(s.TopK)
+	choices := 4 * int64(s.Layers) * max(tokens, tokenSets) * int64(s.TopK)
 	splitRows := s.splitRows()
 	m.h = m.new(vk.DeviceLocal, 4*tokens*d)
 	m.mid = m.new(vk.DeviceLocal, 4*tokens*d)
@@ -160,7 +162,9 @@ func (m *textMemory) takeActivations(s textSizes) {
 		m.tiles = m.new(vk.DeviceMapped, tileBytes*int64(over(s.tokens, s.matrixRows)))
 	}
 
-	m.ids = m.new(vk.HostCoherent, 4*tokens)
+	m.ownLogits = m.new(vk.DeviceLocal, 4*int64(s.vocab))
+	m.peaks = m.new(vk.DeviceLocal, peaksBytes)
+	m.ids = m.new(vk.HostCoherent, 4*int64(s.context+1))
 	m.logits = m.new(vk.HostCached, 4*int64(s.logits)*int64(s.vocab))
 	m.experts = m.new(vk.HostCached, choices)
 	m.weights = m.new(vk.HostCached, choices)

@@ -13,6 +13,10 @@ type (
 		DModel, N, Tokens                       uint32
 		Epsilon                                 float32
 	}
+	pushLikeliest struct {
+		Logits, Peaks, Dst uint64
+		Vocab              uint32
+	}
 	pushRope struct {
 		QKV, Q, Keys, Values, Turns, QNorm, KNorm uint64
 		Heads, KVHeads, Dim, Tokens, Parts, Width uint32

@@ -81,21 +81,32 @@ func (x *text) passed(b *moe.Batch, l int) (int, error) {
 	return l, nil
 }
 
-// addOps adds the ops of a token.
+// addOps adds the ops of a token in lists that are alike but for where they leave what the host
+// reads: the first is for tokens whose logits it wants, the others take turns in text_follow.go.
 func (x *text) addOps() {
+	x.token.pipeline = x.kernels.token
+	x.addList(0, x.dense.logits)
+	for set := range tokenSets {
+		x.addList(set, x.dense.ownLogits)
+	}
+}
+
+func (x *text) addList(set int, logits *vk.Buffer) {
 	m, s, t := x.dense, &x.sizes, x.token
-	t.pipeline = x.kernels.token
 	t.add(kindEmbed, 1, false, opEmbed{
-		Kind: kindEmbed, Groups: 1, Embedding: m.embedding.Address(), ID: m.ids.Address(),
+		Kind: kindEmbed, Groups: 1, Embedding: m.embedding.Address(), IDs: m.ids.Address(),
 		H: m.mid.Address(), DType: opDType(s.dtype), Vocab: uint32(s.vocab),
 	})
 	for l := range s.Layers {
-		x.addLayer(l)
+		x.addLayer(l, set)
 	}
 	head := x.stream(t.whole(s.d, s.vocab), s.Layers)
-	head.Weight, head.Dst = m.head.Address(), m.logits.Address()
+	head.Weight, head.Dst = m.head.Address(), logits.Address()
 	t.add(kindProduct, head.Groups, false, head)
 }
+
+// choiceAt is where the choice of a single token's layer stands among those of its set.
+func (x *text) choiceAt(set, l int) int { return (set*x.sizes.Layers + l) * x.sizes.TopK }
 
 // stream is a product whose inputs are the residual stream before layer l, with what the
 // layer before adds to it.
@@ -114,8 +125,8 @@ func (x *text) stream(c pieces, l int) opProduct {
 	return p
 }
 
-// addLayer adds the ops of layer l.
-func (x *text) addLayer(l int) {
+// addLayer adds the ops of layer l, whose choice belongs to a set.
+func (x *text) addLayer(l, set int) {
 	m, s, t := x.dense, &x.sizes, x.token
 	qkvCut, outCut := s.cuts(t.tuning)
 	qkv := x.stream(qkvCut, l)
@@ -150,7 +161,8 @@ func (x *text) addLayer(l int) {
 	route.Base, route.Added, route.Parts = m.h.Address(), m.added.Address(), uint32(outCut.parts)
 	route.H, route.Norm = m.mid.Address(), x.vectorAt(moe.MoENorm, l)
 	route.Epsilon = float32(s.NormEps)
-	choice := uint64(4 * l * s.TopK)
+	choice := uint64(4 * x.choiceAt(set, l))
+	route.Given = x.runner.memory.routing.Address() + choice
 	route.IDs, route.IDWeights = m.experts.Address()+choice, m.weights.Address()+choice
 	if l+1 < s.Layers {
 		route.Predicted = m.predicted.Address() + uint64(4*(l+1)*s.TopK)

@@ -54,6 +54,7 @@ func (x *text) upload(ctx context.Context) error {
 	}
 	return x.runNow(ctx, func(c *vk.Commands) {
 		c.Fill(m.attended, 0, m.attended.Size(), 0) // padding that no kernel writes
+		c.Fill(m.peaks, 0, m.peaks.Size(), 0)
 		c.Barrier()
 	})
 }

@@ -39,9 +39,9 @@ type (
 		Parts, DModel      uint32
 	}
 	opEmbed struct {
-		Kind, Groups     uint32
-		Embedding, ID, H uint64
-		DType, Vocab     uint32
+		Kind, Groups      uint32
+		Embedding, IDs, H uint64
+		DType, Vocab      uint32
 	}
 	opAttend struct {
 		Kind, Groups                                             uint32
