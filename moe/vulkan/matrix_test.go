@@ -3,8 +3,12 @@
 package vulkan
 
 import (
+	"encoding/binary"
 	"fmt"
+	"math"
 	"testing"
+
+	"github.com/x448/float16"
 
 	"ufm/moe"
 )
@@ -63,6 +67,12 @@ func TestDenseOnMatrices(t *testing.T) {
 	if !b.matrices {
 		t.Skipf("%s has no matrices of bfloat16, or another order in them", b.device.Info().Name)
 	}
+	for dtype := moe.F32; dtype <= moe.BF16; dtype++ {
+		t.Run(dtype.String(), func(t *testing.T) { testDenseOnMatrices(t, b, denseIn{m, dtype}, bank) })
+	}
+}
+
+func testDenseOnMatrices(t *testing.T, b *backend, m moe.TextModel, bank moe.Bank) {
 	cfg := moe.TextConfig{Context: 160, Logits: 1, Run: moe.RunConfig{Mode: moe.Baseline, MaxTokens: 150}}
 	var logits [2][]float32
 	for i := range logits {
@@ -87,4 +97,27 @@ func TestDenseOnMatrices(t *testing.T) {
 	if !(d.NMSE <= 1e-10) || d.NMSE == 0 {
 		t.Errorf("NMSE %g, want one above 0 and at most 1e-10", d.NMSE)
 	}
+}
+
+// denseIn is a model whose matrices outside the experts are stored in another type.
+type denseIn struct {
+	moe.TextModel
+	dtype moe.DType
+}
+
+func (m denseIn) DenseDType() moe.DType { return m.dtype }
+
+func (m denseIn) FillDense(kind moe.DenseKind, layer int, dst []byte) error {
+	values, err := m.Dense(kind, layer)
+	for i, v := range values {
+		switch m.dtype {
+		case moe.F32:
+			binary.LittleEndian.PutUint32(dst[4*i:], math.Float32bits(v))
+		case moe.F16:
+			binary.LittleEndian.PutUint16(dst[2*i:], float16.Fromfloat32(v).Bits())
+		case moe.BF16: // as they are
+			binary.LittleEndian.PutUint16(dst[2*i:], uint16(math.Float32bits(v)>>16))
+		}
+	}
+	return err
 }
