@@ -230,17 +230,6 @@ uint inputsOf(Item i) {
     return inside ? min(op.part, op.inputs - i.part * op.part) : 0;
 }
 
-// start asks for the first weights of an item.
-void start(Item i, out uvec4 ahead[LOADS]) {
-    const uint lane = gl_LocalInvocationID.x % (1u << op.lanes);
-    const uint split = gl_LocalInvocationID.x >> op.lanes;
-    const uint stride = op.outputs / 4, unit = op.dtype == F32 ? 1 : 2;
-    const uint k = split * LOADS * unit;
-    if (k < inputsOf(i))
-        take(UVec4In(matrixOf(i)),
-             (i.part * op.part + k) / unit * stride + (i.tile << op.lanes) + lane, stride, ahead);
-}
-
 // findExperts leaves the experts of all rows in shared memory: those that the layer's route
 // chose, which every workgroup finds out for itself, or those of a list.
 void findExperts() {
@@ -271,8 +260,9 @@ bool missing() {
     return any;
 }
 
-// product computes a workgroup's items, and tells whether it could. The first weights of an item
-// are on their way while the sums of the one before are added up.
+// product computes a workgroup's items, and tells whether it could. Of most products a workgroup
+// has one; to ask for the next one's weights before this one's sums would cost all of them
+// registers.
 bool product() {
     const uint tid = gl_LocalInvocationID.x;
     const uint lanes = 1u << op.lanes, splits = THREADS >> op.lanes, columns = 4 * lanes;
@@ -284,32 +274,25 @@ bool product() {
     const uint items = op.groups * (experts ? pc.rows : 1);
     if (experts) findExperts();
     if (flag(UNTIL) && op.route != 0ul && missing()) return false;
-    uint g = gl_WorkGroupID.x;
-    if (g >= items) return true;
-    Item next = itemOf(g);
-    uvec4 ahead[LOADS];
-    start(next, ahead);
     uint staged = 0xffffffffu; // the row and part whose inputs are there
     float scale = 1.0;
-    for (; g < items; g += gl_NumWorkGroups.x) {
-        const Item i = next;
+    for (uint g = gl_WorkGroupID.x; g < items; g += gl_NumWorkGroups.x) {
+        const Item i = itemOf(g);
+        UVec4In weight = UVec4In(matrixOf(i));
+        const uint first = split * LOADS * unit, end = inputsOf(i);
+        const uint own = (i.tile << op.lanes) + lane + i.part * op.part / unit * stride;
+        uvec4 ahead[LOADS];
+        if (first < end) take(weight, own + first / unit * stride, stride, ahead);
         const uint row = experts ? quad[i.row] : 0;
         const uint inputs = (op.source >= GELU ? row * op.parts : 0) + i.part;
         const uint n = min(op.part, op.inputs - i.part * op.part);
         if (inputs != staged) scale = stage(row, i.part, n / 4, i.tile == 0);
         staged = inputs;
-        UVec4In weight = UVec4In(matrixOf(i));
-        const uint end = inputsOf(i);
-        const uint own = (i.tile << op.lanes) + lane + i.part * op.part / unit * stride;
         vec4 acc = vec4(0.0);
-        for (uint k = split * LOADS * unit; k < end; k += turn) {
+        for (uint k = first; k < end; k += turn) {
             const uvec4 raw[LOADS] = ahead;
             if (k + turn < end) take(weight, own + (k + turn) / unit * stride, stride, ahead);
             acc = multiplied(dtype, raw, k, acc);
-        }
-        if (g + gl_NumWorkGroups.x < items) {
-            next = itemOf(g + gl_NumWorkGroups.x);
-            start(next, ahead);
         }
         const float v = summed(acc, columns, splits);
         const uint column = i.tile * columns + tid;

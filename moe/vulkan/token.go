@@ -123,7 +123,7 @@ func (t tuning) cut(j job) (best pieces) {
 
 // whole cuts a product whose inputs stay together.
 func (t tuning) whole(inputs, outputs int) pieces {
-	return t.pieces(inputs, outputs, 1, 8, inputs)
+	return t.pieces(inputs, outputs, 1, 16, inputs)
 }
 
 func (t tuning) pieces(inputs, outputs, matrices, lanes, part int) pieces {
