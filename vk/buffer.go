@@ -42,8 +42,9 @@ func (d *Device) NewBuffer(m Memory, size int64, what string) (*Buffer, error) {
 
 // ImportBuffer makes a buffer of memory that the host has already, for the copy engine to
 // read directly. It must be a mapping, not the garbage collector's, begin and end on
-// pages, and stay mapped until Close. A driver may refuse any kind of mapping. One that is
-// refused is to be unmapped: until then NVIDIA's, which takes no mapped files, gives no memory.
+// pages, and stay mapped until Close. A driver may refuse any kind of mapping. NVIDIA's, which
+// takes no mapped files, then gives this process no memory as long as one is mapped, and may
+// give none for some time after.
 func (d *Device) ImportBuffer(memory []byte, what string) (*Buffer, error) {
 	if err := d.usable("buffer " + what); err != nil {
 		return nil, err

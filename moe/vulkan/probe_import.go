@@ -13,28 +13,29 @@ import (
 	"ufm/internal/hardware"
 )
 
-// imports measures uploads straight from anonymous memory and from a mapped file, which
-// could spare a bank its copy in the arena.
-func (p *probe) imports(ctx context.Context) (anonymous, file hardware.Import, err error) {
+// importAnonymous measures uploads straight from memory that the host has already.
+func (p *probe) importAnonymous(ctx context.Context) (i hardware.Import, err error) {
 	memory, err := newMapping(p.linkBytes)
 	if err != nil {
-		return anonymous, file, err
+		return i, err
 	}
 	copy(memory, p.host.Bytes()) // untouched pages are not memory yet
-	if anonymous, err = p.imported(ctx, memory); err != nil {
-		return anonymous, file, err
-	}
+	return p.imported(ctx, memory)
+}
+
+// importFile measures uploads straight from a mapped file, which could spare a bank its copy in
+// the arena. It is to be the last probe: after refusing one NVIDIA's driver may give no memory.
+func (p *probe) importFile(ctx context.Context) (hardware.Import, error) {
 	n := min(p.linkBytes, 128<<20) // of a disk, perhaps
-	if memory, err = mapFile(p.host.Bytes()[:n]); err != nil {
-		return anonymous, hardware.Import{Refused: "not tried: " + err.Error()}, nil
+	memory, err := mapFile(p.host.Bytes()[:n])
+	if err != nil {
+		return hardware.Import{Refused: "not tried: " + err.Error()}, nil
 	}
-	file, err = p.imported(ctx, memory)
-	return anonymous, file, err
+	return p.imported(ctx, memory)
 }
 
 // imported measures uploads from a mapping, unless the driver refuses it. The mapping then ends
-// with the probe, for an interrupted copy may still read it. A refused one ends at once: NVIDIA's
-// driver gives no memory at all as long as it is there.
+// with the probe, for an interrupted copy may still read it. A refused one ends at once.
 func (p *probe) imported(ctx context.Context, memory mapping) (i hardware.Import, err error) {
 	start := time.Now()
 	b, err := p.device.ImportBuffer(memory, "a mapping")

@@ -30,11 +30,14 @@ func (p *probe) long(ctx context.Context, c *hardware.Ceilings) (err error) {
 	if err = p.costs(ctx, c); err != nil {
 		return err
 	}
-	if c.ImportAnonymous, c.ImportFile, err = p.imports(ctx); err != nil {
+	if c.ImportAnonymous, err = p.importAnonymous(ctx); err != nil {
 		return err
 	}
 	c.AllocateSPerGiB = p.allocated
-	c.OverAllocation, err = p.overAllocate(ctx)
+	if c.OverAllocation, err = p.overAllocate(ctx); err != nil {
+		return err
+	}
+	c.ImportFile, err = p.importFile(ctx)
 	return err
 }
 

@@ -93,7 +93,7 @@ func TestFollow(t *testing.T) {
 		}
 		return routed(m.Shape(), i)
 	}
-	const tokens = 12
+	const tokens = 10
 	sequence := func(next func(r *textRunner, step int, id int32) int32) (run followRun) {
 		r := newText(t, b, m, bank, moe.TextConfig{Context: 40, Run: moe.RunConfig{
 			Mode: moe.Baseline, MaxTokens: 8, Poison: true, Observe: func(e *pager.Event) {
@@ -143,6 +143,9 @@ func TestFollow(t *testing.T) {
 			"some":  func(step int) bool { return step%4 != 2 },
 			"a few": func(step int) bool { return step%4 == 2 },
 		} {
+			if n == apart && name != "each" {
+				continue
+			}
 			var coming *moe.TextBatch
 			got := sequence(func(r *textRunner, step int, id int32) int32 {
 				own := coming
