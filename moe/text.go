@@ -97,11 +97,13 @@ type TextRunner interface {
 // TextFollower is the ability of a TextRunner to find the likeliest token itself, and to begin with
 // it before the caller has seen it.
 type TextFollower interface {
-	TextRunner
 	// Follow appends b, a token that asks for nothing back, and returns the one with the highest
-	// logit after it, of equals the first. Unless next is nil the runner begins with that token,
-	// by next's Step, Phase and Routing; the next call should be Follow with next, and the
-	// returned id in it. If it is not, or has another id, what was begun is thrown away.
+	// logit after it, of equals the first; where a logit is not finite, -1 minus the first such
+	// token. Unless next is nil the runner begins with the token returned, by next's Routing.
+	// Then the next call should be Follow with next, that id in it, and nothing else changed. If
+	// it is another, what was begun is waited for and thrown away.
+	//
+	// A token that was begun takes, in StepTimes.Wall, from the return of the call before on.
 	//
 	// Where this runner, or its state, does not allow it, the error is errors.ErrUnsupported, and
 	// nothing has happened: Forward does it.

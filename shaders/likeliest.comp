@@ -56,7 +56,8 @@ void main() {
     Peak own = Peak(0, NONE, NONE);
     for (uint i = gl_GlobalInvocationID.x; i < pc.vocab; i += THREADS * gl_NumWorkGroups.x) {
         const float v = FloatIn(pc.logits).v[i];
-        own = better(own, Peak(order(v), i, isinf(v) || isnan(v) ? i : NONE));
+        const bool odd = (floatBitsToUint(v) & 0x7f800000u) == 0x7f800000u; // isnan may be folded
+        own = better(own, Peak(order(v), i, odd ? i : NONE));
     }
     own = ofAll(own);
     Peaks peaks = Peaks(pc.peaks);
@@ -69,6 +70,7 @@ void main() {
     }
     barrier();
     if (!last) return;
+    memoryBarrierBuffer(); // the others' peaks, for all threads
     own = Peak(0, NONE, NONE);
     for (uint i = tid; i < gl_NumWorkGroups.x; i += THREADS) own = better(own, peaks.v[i]);
     own = ofAll(own);

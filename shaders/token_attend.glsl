@@ -291,7 +291,7 @@ void attend() {
 layout(buffer_reference, scalar, buffer_reference_align = 8) readonly restrict buffer Embed {
     uint kind, groups;
     uint64_t embedding; // (d, vocab) as in moe.Layout
-    uint64_t ids;       // (context): of the sequence
+    uint64_t ids;       // (context + 1): of the sequence
     uint64_t h;         // (d)
     uint dtype;
     uint vocab;         // outputs of the layout

@@ -97,6 +97,8 @@ func withSession(
 	if opts.Slots, err = planSlots(c, backend, m.model, opts, budget, limit); err != nil {
 		return err
 	}
+	// An event log begins with an empty pool.
+	opts.Resident = opts.Slots == shape.Universe() && opts.Events == nil
 	opts.LinkGBs = knownLink(backend)
 	session, err := generate.New(backend, m.model, opts)
 	if err != nil {

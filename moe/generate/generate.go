@@ -92,15 +92,14 @@ func (s *Session) Generate(
 type answer struct {
 	*Session
 	Request
-	report  *Report
-	emit    func(string) error
-	sampler *sampler
-	stopper stopper
-	stream  *tokenizer.Stream // nil: ids alone
-	text    strings.Builder
-	logits  []float32 // (vocab) after the last token
-	known   bool      // so is the next token already:
-	chosen  int32
+	report    *Report
+	emit      func(string) error
+	sampler   *sampler
+	stopper   stopper
+	stream    *tokenizer.Stream // nil: ids alone
+	text      strings.Builder
+	logits    []float32 // (vocab) after the last token
+	likeliest *int32    // after the last token, where the runner has found it; nil: see logits
 }
 
 func (a *answer) run(ctx context.Context) error {
@@ -185,21 +184,26 @@ func (a *answer) decode(ctx context.Context, m *meter, begun time.Time) error {
 
 // choose is the next token of the answer.
 func (a *answer) choose() (int32, error) {
-	if a.known {
-		a.known = false
-		return a.chosen, nil
+	switch {
+	case a.likeliest == nil:
+		return a.sampler.next(a.logits)
+	case *a.likeliest < 0:
+		return 0, fmt.Errorf("generate: the logit of token %d is not finite", -1-*a.likeliest)
 	}
-	return a.sampler.next(a.logits)
+	return *a.likeliest, nil
 }
 
-// append runs one token through the model. If the likeliest is wanted after it, whoever can find
-// it where the logits are does so.
-func (a *answer) append(ctx context.Context, id int32) (times moe.StepTimes, err error) {
+// decodeOne runs one token through the model. If the likeliest is wanted after it, a runner that
+// can find it on the device does so.
+func (a *answer) decodeOne(ctx context.Context, id int32) (moe.StepTimes, error) {
+	a.likeliest = nil
 	if a.Sampling.Temperature == 0 {
 		more := len(a.report.OutputIDs)+1 < a.MaxTokens && a.runner.Position()+1 < a.cfg.Context
-		a.chosen, times, err = a.follow(ctx, id, more)
+		likeliest, times, err := a.follow(ctx, id, more)
+		if err == nil {
+			a.likeliest = &likeliest
+		}
 		if !errors.Is(err, errors.ErrUnsupported) {
-			a.known = err == nil
 			return times, err
 		}
 	}
@@ -209,7 +213,7 @@ func (a *answer) append(ctx context.Context, id int32) (times moe.StepTimes, err
 // next runs one token through the model and tells what it took.
 func (a *answer) next(ctx context.Context, m *meter, id int32) error {
 	moved, stats := a.runner.Moved(), a.runner.Stats()
-	times, err := a.append(ctx, id)
+	times, err := a.decodeOne(ctx, id)
 	if err != nil {
 		return err
 	}

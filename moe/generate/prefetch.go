@@ -52,10 +52,12 @@ const (
 const busyLink = 0.9
 
 // A step is wide if it chooses each expert so many times on average: evenly chosen, one in fifty
-// is then left out. Its prefetches are worth the link's time while so many of them are used.
+// is then left out. Its prefetches are worth the link's time if such a share of them is used;
+// after a step where it is not, so many go without.
 const (
 	wideChoices = 4
 	worthUsed   = 0.75
+	wideRest    = 15
 )
 
 // faster is the share of its time that prefetching must save to be worth its uploads.
@@ -63,20 +65,20 @@ const faster = 0.01
 
 // prefetchSwitch turns prefetching on and off from step to step.
 type prefetchSwitch struct {
-	mode    Prefetch
-	linkGBs float64
-	wide    int   // tokens of a wide step; 0: none is, as uploads take the device's own time
-	made    int64 // prefetches of wide steps
-	used    int64 // of them
-	trial   trial
-	steps   int             // of the current trial
-	walls   []time.Duration // of its steps
-	sum     used
-	without time.Duration // median step of the first trial without prefetching
-	with    time.Duration // likewise with it
-	most    time.Duration // that the prefetches which were used can have saved a step
-	on      bool          // what was settled
-	reason  string        // why
+	mode       Prefetch
+	linkGBs    float64
+	wide       int   // tokens of a wide step; 0: none is, as uploads take the device's own time
+	made, used int64 // prefetches of wide steps
+	rest       int   // wide steps that go without
+	trial      trial
+	steps      int             // of the current trial
+	walls      []time.Duration // of its steps
+	sum        used
+	without    time.Duration // median step of the first trial without prefetching
+	with       time.Duration // likewise with it
+	most       time.Duration // that the prefetches which were used can have saved a step
+	on         bool          // what was settled
+	reason     string        // why
 }
 
 // trial is what PrefetchAuto is doing.
@@ -117,15 +119,26 @@ func (p *prefetchSwitch) now(phase pager.Phase, tokens int) bool {
 		return false
 	}
 	if phase == pager.Prefill {
-		return p.wide > 0 && tokens >= p.wide && float64(p.used) >= worthUsed*float64(p.made)
+		return p.rest == 0 && p.isWide(phase, tokens)
 	}
 	return p.trial == tryWith || p.trial == settled && p.on
+}
+
+// isWide tells whether a step of so many tokens is wide.
+func (p *prefetchSwitch) isWide(phase pager.Phase, tokens int) bool {
+	return phase == pager.Prefill && p.wide > 0 && tokens >= p.wide
 }
 
 // tookWide learns what came of a wide step's prefetches.
 func (p *prefetchSwitch) tookWide(made, used int64) {
 	p.made += made
 	p.used += used
+	switch {
+	case p.rest > 0:
+		p.rest--
+	case float64(used) < worthUsed*float64(made):
+		p.rest = wideRest
+	}
 }
 
 // took learns what one decode step used.
@@ -234,8 +247,14 @@ func (p *prefetchSwitch) state() string {
 	case p.reason != "":
 		state = "auto: off, " + p.reason
 	}
+	switch {
+	case p.rest > 0:
+		state += "; in prefill off"
+	case p.made > 0:
+		state += "; in prefill on"
+	}
 	if p.made > 0 {
-		state += fmt.Sprintf("; of wide prefill steps' %d prefetches %d were used", p.made, p.used)
+		state += fmt.Sprintf(", %d of %d prefetches were used", p.used, p.made)
 	}
 	return state
 }

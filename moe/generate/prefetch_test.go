@@ -110,11 +110,20 @@ func TestPrefetchOfWideSteps(t *testing.T) {
 		t.Error("64 prompt tokens of 8 choices are a wide step for 128 experts, 63 are not")
 	}
 	p.tookWide(400, 300)
-	if !p.now(pager.Prefill, 64) || !strings.Contains(p.state(), "400 prefetches 300 were used") {
-		t.Errorf("got %q, want it on while three quarters are used", p.state())
+	if !p.now(pager.Prefill, 64) || !strings.Contains(p.state(), "in prefill on, 300 of 400") {
+		t.Errorf("got %q, want it on where three quarters are used", p.state())
 	}
-	if p.tookWide(4, 0); p.now(pager.Prefill, 64) {
+	if p.tookWide(4, 2); p.now(pager.Prefill, 64) || !strings.Contains(p.state(), "in prefill off") {
 		t.Errorf("got %q, want it off, as less are used", p.state())
+	}
+	for range wideRest {
+		if p.now(pager.Prefill, 64) {
+			t.Fatal("it does not rest")
+		}
+		p.tookWide(0, 0)
+	}
+	if !p.now(pager.Prefill, 64) {
+		t.Errorf("got %q, want it tried again", p.state())
 	}
 	if p = newPrefetchSwitch(Options{}, shape, moe.Device{Unified: true}); p.now(pager.Prefill, 512) {
 		t.Error("it prefetches though device and host share one memory")

@@ -77,8 +77,9 @@ type Session struct {
 	policy   string // with its parameters
 	step     int
 	decoded  int            // decode steps so far
-	routed   [2][]uint32    // (layers, 1, top_k): of decode steps in turns, where Options.Routing decides
-	coming   *moe.TextBatch // the decode step that the runner may have begun with; nil: none
+	routed   [2]routed      // of decode steps in turns, where Options.Routing decides
+	follows  bool           // the runner has followed a token
+	coming   *moe.TextBatch // the decode step that it may have begun with; nil: none
 	prefetch prefetchSwitch
 	recorder *recorder  // nil: no trace is asked for
 	log      *pager.Log // nil: no event log is
@@ -193,7 +194,7 @@ func (s *Session) forward(
 	if err != nil {
 		return times, err
 	}
-	if p == pager.Prefill && !b.NoPrefetch {
+	if s.prefetch.isWide(p, len(ids)) {
 		used := s.runner.Stats().Sub(before)
 		s.prefetch.tookWide(used.Prefetches, used.PrefetchUsed)
 	}
@@ -228,7 +229,7 @@ func (s *Session) follow(ctx context.Context, id int32, more bool) (int32, moe.S
 			return 0, moe.StepTimes{}, err
 		}
 	}
-	if more {
+	if more && s.follows {
 		if s.coming, err = s.decodeStep(1); err != nil {
 			return 0, moe.StepTimes{}, err
 		}
@@ -236,6 +237,7 @@ func (s *Session) follow(ctx context.Context, id int32, more bool) (int32, moe.S
 	b.IDs[0] = id
 	likeliest, times, err := f.Follow(ctx, b, s.coming)
 	if err == nil {
+		s.follows = true
 		s.stepped(pager.Decode)
 	}
 	return likeliest, times, err
@@ -247,16 +249,28 @@ func (s *Session) decodeStep(after int) (*moe.TextBatch, error) {
 	return b, s.route(b, s.decoded+after)
 }
 
+// routed is a choice of experts for one decode step.
+type routed struct {
+	ids  []uint32 // (layers, 1, top_k); nil: none yet
+	step int
+}
+
 // route lets Options.Routing, if there is one, choose for decode step i.
 func (s *Session) route(b *moe.TextBatch, i int) error {
 	if s.opts.Routing == nil {
 		return nil
 	}
-	turn := &s.routed[i%len(s.routed)]
-	if *turn == nil {
+	r := &s.routed[i%len(s.routed)]
+	if r.ids == nil {
 		shape := s.model.Shape()
-		*turn = make([]uint32, shape.Layers*shape.TopK)
+		r.ids, r.step = make([]uint32, shape.Layers*shape.TopK), -1
 	}
-	b.Routing = *turn
-	return s.opts.Routing.Fill(i, 1, b.Routing)
+	if r.step != i {
+		r.step = i
+		if err := s.opts.Routing.Fill(i, 1, r.ids); err != nil {
+			return err
+		}
+	}
+	b.Routing = r.ids
+	return nil
 }

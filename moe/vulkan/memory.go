@@ -46,7 +46,7 @@ type memory struct {
 
 	// On the host, for the device to read or write.
 	staged  *vk.Buffer // as input
-	routing *vk.Buffer // (layers, tokens, top_k)
+	routing *vk.Buffer // (layers, tokens, top_k), or of single tokens (sets, layers, top_k)
 	counts  *vk.Buffer // (layers, experts): rows of each
 	tiles   *vk.Buffer // (maxTiles)
 	plan    *vk.Buffer // struct Plan of group.comp

@@ -33,7 +33,7 @@ type text struct {
 	onward   bool           // the device goes from layer to layer until an expert is missing
 	fetched  bool           // something was prefetched since a token went onward
 	set      int            // that of a single token's choice
-	next     begun          // token, before the host knows it
+	next     begun          // token, before the host knows which it is
 	wanted   []pager.ExpertID
 }
 

@@ -5,7 +5,7 @@ package vulkan
 import (
 	"context"
 	"errors"
-	"fmt"
+	"math"
 	"time"
 
 	"ufm/moe"
@@ -29,15 +29,15 @@ const (
 	likeliestGroups  = 64
 	likeliestThreads = 256
 	peaksBytes       = 4 + 12*likeliestGroups
-
-	likeliestOdd = 1 << 31 // with a token whose logit is not finite
 )
 
 // begun is a token on its way whose turn, for the caller, has not come.
 type begun struct {
-	value    uint64 // that the compute timeline has at its end; 0: there is none
-	position int
+	batch    *moe.TextBatch // nil: there is none
 	id       int32
+	position int
+	value    uint64    // that the compute timeline has at its end
+	since    time.Time // the one before was told
 }
 
 var _ moe.TextFollower = (*textRunner)(nil)
@@ -63,9 +63,6 @@ func (t *textRunner) Follow(
 		t.failed = err
 		return 0, moe.StepTimes{}, err
 	}
-	if id < 0 {
-		return 0, t.times, fmt.Errorf("vulkan: the logit of token %d is not a finite number", uint32(id)&^likeliestOdd)
-	}
 	return id, t.times, nil
 }
 
@@ -75,35 +72,36 @@ func (x *text) follows(b *moe.TextBatch) bool {
 		b.Logits == nil && b.Experts == nil && b.Weights == nil && b.Predicted == nil
 }
 
-// follow runs b, unless that has begun, begins with what follows it, and returns what b leaves in
-// the sequence's ids.
+// follow runs b, unless that has begun, begins with next, and returns the likeliest token.
 func (x *text) follow(b, next *moe.TextBatch) (int32, error) {
-	start := time.Now()
-	ids := x.dense.ids.Words()
-	if n := x.next; n.position != x.position || n.id != b.IDs[0] {
+	if n := x.next; n.batch != b || n.id != b.IDs[0] || n.position != x.position {
 		if err := x.forget(); err != nil {
 			return 0, err
 		}
 	}
+	own := x.next
+	x.next = begun{}
+	if own.batch == nil {
+		own.since = time.Now()
+	}
 	x.startTimes()
 	submits, waits := x.submits(), x.waits
 	x.batch, x.one, x.ahead, x.predict, x.onward = b, true, false, false, false
-	value := x.next.value
-	x.next = begun{}
+	ids := x.dense.ids.Words()
 	var err error
-	if value == 0 {
+	if own.batch == nil {
 		ids[x.position] = uint32(b.IDs[0])
-		if value, err = x.recordFollowed(b, x.position); err != nil {
+		if own.value, err = x.recordFollowed(b, x.position); err != nil {
 			return 0, err
 		}
 	}
 	if next != nil {
-		x.next.position = x.position + 1
-		if x.next.value, err = x.recordFollowed(next, x.next.position); err != nil {
+		x.next.batch = next
+		if x.next.value, err = x.recordFollowed(next, x.position+1); err != nil {
 			return 0, err
 		}
 	}
-	if err := x.finish(context.Background(), value); err != nil {
+	if err := x.finish(context.Background(), own.value); err != nil {
 		return 0, err
 	}
 	if err := x.checkToken(); err != nil {
@@ -115,10 +113,14 @@ func (x *text) follow(b, next *moe.TextBatch) (int32, error) {
 	}
 	x.position++
 	x.batch = nil
-	x.next.id = int32(ids[x.position])
-	x.times.Wall = time.Since(start)
+	id := int32(ids[x.position])
+	if id < 0 {
+		id = -1 - (id &^ math.MinInt32) // likeliest.comp's ODD
+	}
+	x.next.id, x.next.position, x.next.since = id, x.position, time.Now()
+	x.times.Wall = x.next.since.Sub(own.since)
 	x.times.Submits, x.times.Waits = x.submits()-submits, x.waits-waits
-	return x.next.id, nil
+	return id, nil
 }
 
 // recordFollowed records a token at a position, from its id on to the next one's, and returns the
@@ -151,13 +153,13 @@ func (x *text) recordFollowed(b *moe.TextBatch, position int) (uint64, error) {
 	return value, x.compute.end(c, value, after...)
 }
 
-// forget waits for a token that was begun and that nobody asks for. Where it has left keys and
-// values, another token will.
+// forget waits for a token that was begun and that nobody asks for: the host may write again what
+// that reads. Where it has left keys and values, another token will.
 func (x *text) forget() error {
-	value := x.next.value
+	b := x.next
 	x.next = begun{}
-	if value == 0 {
+	if b.batch == nil {
 		return nil
 	}
-	return x.finish(context.Background(), value)
+	return x.finish(context.Background(), b.value)
 }

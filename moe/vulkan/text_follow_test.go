@@ -3,6 +3,7 @@
 package vulkan
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -11,6 +12,7 @@ import (
 
 	"ufm/moe"
 	"ufm/pager"
+	"ufm/vk"
 )
 
 // TestLikeliest finds the highest of few logits and of many, among equals and zeros of either
@@ -28,6 +30,7 @@ func TestLikeliest(t *testing.T) {
 			Dst: dst.Address(), Vocab: uint32(vocab)}, likeliestGroups, 1, 1)
 		return dst.Words()[0]
 	}
+	const odd = 1 << 31 // as in likeliest.comp
 	inf, nan := float32(math.Inf(1)), float32(math.NaN())
 	minusZero := float32(math.Copysign(0, -1))
 	for _, c := range []struct {
@@ -43,9 +46,9 @@ func TestLikeliest(t *testing.T) {
 		{"equals", most, map[int]float32{17_000: 9, 16_999: 9, 300: 9, 4711: 9}, 300},
 		{"zeros", 3, map[int]float32{0: -1, 1: minusZero, 2: 0}, 1},
 		{"negative", 3, map[int]float32{0: -3, 1: -2, 2: -2.5}, 1},
-		{"infinite", most, map[int]float32{12_345: inf, 15_000: nan}, likeliestOdd | 12_345},
-		{"minus infinity", most, map[int]float32{19_999: -inf}, likeliestOdd | 19_999},
-		{"not a number", most, map[int]float32{0: nan, 1: inf}, likeliestOdd},
+		{"infinite", most, map[int]float32{12_345: inf, 15_000: nan}, odd | 12_345},
+		{"minus infinity", most, map[int]float32{19_999: -inf}, odd | 19_999},
+		{"not a number", most, map[int]float32{0: nan, 1: inf}, odd},
 	} {
 		old := map[int]float32{}
 		for i, v := range c.set {
@@ -160,7 +163,7 @@ func TestFollow(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if times.Submits > 2 || times.Waits > 1 {
+				if times.Submits > 1 || times.Waits > 1 {
 					t.Errorf("%d submits and %d waits for a token", times.Submits, times.Waits)
 				}
 				return id
@@ -172,6 +175,173 @@ func TestFollow(t *testing.T) {
 				t.Errorf("%d, %s begun: not the same bits afterwards", n, name)
 			}
 		}
+	}
+}
+
+// TestFollowOthers gives a runner other tokens than it was promised: of the same id, with another
+// routing; after a Reset. What was begun is waited for, and leaves nothing behind.
+func TestFollowOthers(t *testing.T) {
+	skipSlow(t)
+	b, m, bank := tinyText(t)
+	b.together = together(b)
+	var groups []string
+	open := func() *textRunner {
+		return newText(t, b, m, bank, moe.TextConfig{Context: 4, Run: moe.RunConfig{
+			Mode: moe.Baseline, MaxTokens: 1, Poison: true, Observe: func(e *pager.Event) {
+				groups = append(groups, fmt.Sprint(e.Layer, e.Hits))
+			}}}).(*textRunner)
+	}
+	one := func(id int32, routing []uint32) *moe.TextBatch {
+		return &moe.TextBatch{IDs: []int32{id}, Phase: pager.Decode, Routing: routing}
+	}
+	follow := func(r *textRunner, b, next *moe.TextBatch) int32 {
+		t.Helper()
+		groups = groups[:0]
+		id, _, err := r.Follow(t.Context(), b, next)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	plain := open()
+	first := follow(plain, one(7, nil), nil)
+	follow(plain, one(first, nil), nil)
+	want := slices.Clone(groups)
+
+	r := open()
+	promised := one(0, routed(m.Shape(), 3))
+	promised.IDs[0] = follow(r, one(7, nil), promised)
+	if follow(r, one(first, nil), nil); !slices.Equal(groups, want) {
+		t.Errorf("got the groups %v of the routing that was promised, want %v", groups, want)
+	}
+	r.Reset()
+	promised = one(0, nil)
+	promised.IDs[0] = follow(r, one(7, nil), promised)
+	follow(r, promised, one(0, nil))
+	begun := r.text.next.value
+	if err := r.text.forget(); err != nil {
+		t.Error(err)
+	}
+	// A CPU driver has done all when a submission returns.
+	if reached, err := r.compute.timeline.Value(); err != nil || reached < begun {
+		t.Errorf("%d of the begun token's %d has been reached: %v", reached, begun, err)
+	}
+
+	r.Reset()
+	promised = one(0, nil)
+	promised.IDs[0] = follow(r, one(7, nil), promised)
+	r.Reset()
+	if got := follow(r, one(7, nil), nil); got != first {
+		t.Errorf("got %d after a Reset, want %d", got, first)
+	}
+	promised = one(0, nil)
+	r.Reset()
+	promised.IDs[0] = follow(r, one(7, nil), promised)
+	r.Reset() // to another position than it was begun for
+	plain.Reset()
+	follow(plain, one(first, nil), nil)
+	want = slices.Clone(groups)
+	if follow(r, promised, nil); !slices.Equal(groups, want) {
+		t.Errorf("got the groups %v of a batch that was begun elsewhere, want %v", groups, want)
+	}
+
+	r.Reset()
+	for range 3 {
+		follow(r, one(7, nil), nil)
+	}
+	end := one(7, nil)
+	if _, _, err := r.Follow(t.Context(), end, one(0, nil)); err == nil || r.Position() != 3 {
+		t.Errorf("got %v for a token beyond the context, at position %d", err, r.Position())
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, _, err := r.Follow(ctx, end, nil); !errors.Is(err, context.Canceled) || r.Position() != 3 {
+		t.Errorf("got %v of a context that has ended, at position %d", err, r.Position())
+	}
+	follow(r, end, nil)
+}
+
+// TestFollowOnceFull follows as soon as a pool that holds all experts has had them all.
+func TestFollowOnceFull(t *testing.T) {
+	skipSlow(t)
+	b, m, bank := tinyText(t)
+	b.together = together(b)
+	s := m.Shape()
+	full := newText(t, b, m, bank, moe.TextConfig{Context: 40, Run: moe.RunConfig{
+		Mode: moe.Baseline, MaxTokens: 1}}).(*textRunner)
+	r := newText(t, b, m, bank, moe.TextConfig{Context: 40, Prefetch: true, Run: moe.RunConfig{
+		Mode: moe.UFM, Slots: s.Paging().Universe(), MaxTokens: 1, Poison: true}}).(*textRunner)
+	all := s.Experts / s.TopK
+	followed := 0
+	id := int32(5)
+	for i := range all + 4 {
+		var routing []uint32
+		for range s.Layers {
+			for k := range s.TopK {
+				routing = append(routing, uint32((i*s.TopK+k)%s.Experts))
+			}
+		}
+		one := func() *moe.TextBatch {
+			return &moe.TextBatch{IDs: []int32{id}, Phase: pager.Decode, Routing: routing}
+		}
+		want, _, err := full.Follow(t.Context(), one(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, _, err := r.Follow(t.Context(), one(), nil)
+		switch {
+		case errors.Is(err, errors.ErrUnsupported) && i < all:
+			c := one()
+			c.Logits = make([]float32, m.Config().Vocab)
+			if _, err := r.Forward(t.Context(), c); err != nil {
+				t.Fatal(err)
+			}
+			got = int32(ranked(wide(c.Logits), 1)[0])
+		case err != nil:
+			t.Fatalf("token %d: %v", i, err)
+		default:
+			followed++
+		}
+		if got != want {
+			t.Errorf("token %d: got %d, want %d", i, got, want)
+		}
+		id = want
+	}
+	if followed != 4 {
+		t.Errorf("%d tokens followed, want the 4 after all experts were there", followed)
+	}
+}
+
+// TestFollowNotFinite tells of a logit that is no number, and of which token, and goes on.
+func TestFollowNotFinite(t *testing.T) {
+	skipSlow(t)
+	b, m, bank := tinyText(t)
+	b.together = together(b)
+	r := newText(t, b, m, bank, moe.TextConfig{Context: 8, Run: moe.RunConfig{
+		Mode: moe.Baseline, MaxTokens: 1}}).(*textRunner)
+	nan := make([]float32, m.Config().DModel)
+	for i := range nan {
+		nan[i] = float32(math.NaN())
+	}
+	staging := &lab{t: t, backend: b}
+	values := staging.floats(len(nan))
+	copy(values.Floats(), nan)
+	norm := r.text.vectorAt(moe.AttentionNorm, m.Config().Layers) - r.text.dense.vectors.Address()
+	if err := r.runNow(t.Context(), func(c *vk.Commands) {
+		c.Copy(r.text.dense.vectors, int64(norm), values, 0, int64(4*len(nan)))
+		c.Barrier()
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		b := &moe.TextBatch{IDs: []int32{1}, Phase: pager.Decode}
+		next := &moe.TextBatch{IDs: []int32{0}, Phase: pager.Decode}
+		if id, _, err := r.Follow(t.Context(), b, next); err != nil || id != -1 {
+			t.Errorf("got %d, %v, want -1 for token 0", id, err)
+		}
+	}
+	if r.Position() != 2 {
+		t.Errorf("at position %d, want 2", r.Position())
 	}
 }
 

@@ -164,7 +164,7 @@ func (m *textMemory) takeActivations(s textSizes) {
 
 	m.ownLogits = m.new(vk.DeviceLocal, 4*int64(s.vocab))
 	m.peaks = m.new(vk.DeviceLocal, peaksBytes)
-	m.ids = m.new(vk.HostCoherent, 4*int64(s.context+1))
+	m.ids = m.new(vk.HostCached, 4*int64(s.context+1))
 	m.logits = m.new(vk.HostCached, 4*int64(s.logits)*int64(s.vocab))
 	m.experts = m.new(vk.HostCached, choices)
 	m.weights = m.new(vk.HostCached, choices)

@@ -121,7 +121,8 @@ func (t tuning) cut(j job) (best pieces) {
 	return best
 }
 
-// whole cuts a product whose inputs stay together.
+// whole cuts a product whose inputs stay together: the head, of which a workgroup has many items,
+// and does well with wide ones.
 func (t tuning) whole(inputs, outputs int) pieces {
 	return t.pieces(inputs, outputs, 1, 16, inputs)
 }
