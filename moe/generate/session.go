@@ -266,10 +266,10 @@ func (s *Session) route(b *moe.TextBatch, i int) error {
 		r.ids, r.step = make([]uint32, shape.Layers*shape.TopK), -1
 	}
 	if r.step != i {
-		r.step = i
 		if err := s.opts.Routing.Fill(i, 1, r.ids); err != nil {
 			return err
 		}
+		r.step = i
 	}
 	b.Routing = r.ids
 	return nil

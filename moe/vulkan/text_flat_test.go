@@ -23,7 +23,7 @@ func TestTextMemoryStaysFlat(t *testing.T) {
 			Context: context, Prefetch: true,
 		}).(*textRunner)
 		logits := make([]float32, vocab)
-		staysFlat(t, r, 400, func(i int) error {
+		staysFlat(t, r, 300, func(i int) error {
 			_, err := r.Forward(t.Context(), &moe.TextBatch{
 				Step: i, Phase: pager.Decode, IDs: []int32{7 * int32(i) % vocab}, Logits: logits,
 			})
@@ -38,7 +38,7 @@ func TestTextMemoryStaysFlat(t *testing.T) {
 			Run: moe.RunConfig{Mode: moe.Baseline, MaxTokens: 1}, Context: context,
 		}).(*textRunner)
 		var id int32
-		staysFlat(t, r, 200, func(i int) error {
+		staysFlat(t, r, 120, func(i int) error {
 			b := &moe.TextBatch{Step: i, Phase: pager.Decode, IDs: []int32{id}}
 			next := &moe.TextBatch{Step: i + 1, Phase: pager.Decode, IDs: []int32{0}}
 			if r.Position()+1 == context {
