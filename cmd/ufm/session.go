@@ -97,8 +97,7 @@ func withSession(
 	if opts.Slots, err = planSlots(c, backend, m.model, opts, budget, limit); err != nil {
 		return err
 	}
-	// An event log begins with an empty pool.
-	opts.Resident = opts.Slots == shape.Universe() && opts.Events == nil
+	opts.Resident = allAtOnce(opts, shape.Universe(), backend.Device())
 	opts.LinkGBs = knownLink(backend)
 	session, err := generate.New(backend, m.model, opts)
 	if err != nil {
@@ -115,6 +114,13 @@ func withSession(
 		return err
 	}
 	return use(session)
+}
+
+// allAtOnce tells whether all experts are uploaded before the prompt is read: where they fit, and are
+// not copies within one memory, of which a short answer needs few. An event log begins with an
+// empty pool.
+func allAtOnce(opts generate.Options, universe int, d moe.Device) bool {
+	return opts.Slots == universe && !d.Unified && opts.Events == nil
 }
 
 // openTextBackend opens a backend that can run whole models.
