@@ -298,6 +298,7 @@ layout(buffer_reference, scalar, buffer_reference_align = 8) readonly restrict b
 };
 
 void embed(Embed e) {
+    // What follows a logit that is not finite is no token, and is thrown away.
     const uint id = min(UintIn(e.ids).v[pc.position], e.vocab - 1);
     const uint step = THREADS * gl_NumWorkGroups.x;
     for (uint d = gl_GlobalInvocationID.x; d < 4 * D4; d += step) {

@@ -88,11 +88,7 @@ func testDenseOnMatrices(t *testing.T, b *backend, m moe.TextModel, bank moe.Ban
 			logits[i] = append(logits[i], c.Logits...)
 		}
 	}
-	want := make([]float64, len(logits[1]))
-	for i, v := range logits[1] {
-		want[i] = float64(v)
-	}
-	d := moe.Compare(logits[0], want, len(want))
+	d := moe.Compare(logits[0], wide(logits[1]), len(logits[1]))
 	t.Logf("NMSE %.2g", d.NMSE)
 	if !(d.NMSE <= 1e-10) || d.NMSE == 0 {
 		t.Errorf("NMSE %g, want one above 0 and at most 1e-10", d.NMSE)

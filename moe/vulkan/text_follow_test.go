@@ -68,14 +68,6 @@ func TestLikeliest(t *testing.T) {
 	}
 }
 
-func wide(v []float32) []float64 {
-	w := make([]float64, len(v))
-	for i, x := range v {
-		w[i] = float64(x)
-	}
-	return w
-}
-
 // followRun is what came of a sequence.
 type followRun struct {
 	ids    []int32

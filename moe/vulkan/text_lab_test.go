@@ -155,6 +155,15 @@ func (l *lab) op(p *vk.Pipeline, op any, push pushToken, workgroups int) uint64 
 	return list.Address()
 }
 
+// wide is v for comparisons in float64.
+func wide(v []float32) []float64 {
+	w := make([]float64, len(v))
+	for i, x := range v {
+		w[i] = float64(x)
+	}
+	return w
+}
+
 // near checks a kernel's results. 1e-12 is some ten times what float32 sums of a few
 // hundred terms come to.
 func (l *lab) near(what string, got []float32, want []float64) {

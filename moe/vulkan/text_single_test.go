@@ -295,11 +295,7 @@ func TestTokenWithoutItsKernel(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		wide := make([]float64, len(want.Logits))
-		for j, v := range want.Logits {
-			wide[j] = float64(v)
-		}
-		if d := moe.Compare(got.Logits, wide, len(wide)); !(d.NMSE <= 1e-10) {
+		if d := moe.Compare(got.Logits, wide(want.Logits), len(want.Logits)); !(d.NMSE <= 1e-10) {
 			t.Errorf("token %d: NMSE %g, want at most 1e-10", i, d.NMSE)
 		}
 		if !slices.Equal(got.Experts, want.Experts) {
